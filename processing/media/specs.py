@@ -1,0 +1,257 @@
+"""The frozen specs that cross the engine's seams: what a file is, when its frames are shown, how it is cut and what is done.
+
+Times are integer pts with a Fraction time base, ranges are half open, indices start at zero.
+Counts carry their provenance: `_from_header`, `_from_scan` (packets not flagged discard), `_from_decode` (the truth).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colour:
+    """Colour description by the code points of ISO/IEC 23091-2 (2 is unspecified)."""
+
+    range: Literal["limited", "full", "unspecified"] = "unspecified"
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoStream:
+    """The picture stream that is enhanced, as its header describes it."""
+
+    index: int
+    codec: str
+    profile: str | None
+    pixel_format: str
+    bit_depth: int
+    width_px: int
+    height_px: int
+    time_base: Fraction
+    average_frame_rate: Fraction | None
+    nominal_frame_rate: Fraction | None
+    sample_aspect: Fraction
+    rotation_degrees: int
+    colour: Colour
+    hdr: Literal["none", "pq", "hlg"]
+    has_dolby_vision: bool
+    field_order: str
+    frames_from_header: int | None
+    duration_seconds_from_header: float | None
+    language: str | None
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioStream:
+    """One audio track, as its header describes it."""
+
+    index: int
+    codec: str
+    profile: str | None
+    sample_rate_hz: int
+    channels: int
+    layout: str
+    bit_rate_bps_from_header: int | None
+    language: str | None
+    is_default: bool
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherStream:
+    """A stream that is neither the picture nor sound: subtitles, data, cover art, further pictures."""
+
+    index: int
+    kind: Literal["video", "subtitle", "data", "attachment", "unknown"]
+    codec: str | None
+    language: str | None
+    is_cover_art: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaProbe:
+    """What a file says of itself, read without decoding a frame."""
+
+    container: str
+    duration_seconds_from_header: float | None
+    bit_rate_bps_from_header: int | None
+    video: VideoStream
+    audio: tuple[AudioStream, ...]
+    other: tuple[OtherStream, ...]
+    chapters: int
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """When each frame of the picture stream is shown, from a scan of its packets.
+
+    `pts` holds one strictly increasing stamp for each frame expected, in ticks of `time_base`; frame i in decoder
+    output is shown at pts[i]. `keyframes` holds the indices into `pts` of the frames a decoder can start at.
+    `identity` says how a decoded frame is recognised: by its own "pts", or by its "index" in decoder output where
+    stamps run backwards, are missing or repeat.
+    """
+
+    time_base: Fraction
+    pts: tuple[int, ...]
+    keyframes: tuple[int, ...]
+    identity: Literal["pts", "index"]
+    last_duration: int
+    frames_from_header: int | None
+    packets_from_scan: int
+    frames_from_scan: int
+    discarded_from_scan: int
+    repaired: int
+    is_variable_rate: bool
+    keyframe_spacing_seconds: tuple[float, float, float]
+    """Least, median and greatest distance between keyframes."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Frames [start, stop) of a timeline, worked on by one task; frames [warmup, start) are decoded for the filters only.
+
+    `seek` is the index of the keyframe that decoding starts at, at or before `warmup`.
+    """
+
+    index: int
+    seek: int
+    warmup: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One operation of the enhancement: what, how strongly (0 is identity) and why."""
+
+    operation: Literal["denoise", "tone", "sharpen"]
+    strength: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToneCurve:
+    """The luma table that holds from a frame on (256 values, 0 to 255); part of the analysis track."""
+
+    pts: int
+    table: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What was measured on a few keyframe runs. Luma in 8-bit code values of the source's range."""
+
+    frames_sampled: int
+    noise_sigma_luma: float
+    noise_sigma_chroma: float
+    mean_luma: float
+    black_luma: float
+    """1st percentile."""
+    white_luma: float
+    """99th percentile."""
+    contrast: float
+    sharpness: float
+    is_interlaced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enhancement:
+    """What is done to the pixels, frozen before the first segment starts; no operation means "left alone"."""
+
+    preset: str
+    choices: tuple[Choice, ...]
+    reasons: tuple[str, ...]
+    """One sentence for each thing looked at, those left alone too."""
+    noise_sigma_luma: float
+    noise_sigma_chroma: float
+    tone: tuple[ToneCurve, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How pictures are written. x264 with one thread and cpu-independent code, so equal input gives equal bytes."""
+
+    codec: Literal["h264"] = "h264"
+    crf: float = 20.0
+    x264_preset: str = "veryfast"
+    width_px: int = 0
+    height_px: int = 0
+    sample_aspect: Fraction = Fraction(1)
+    rotation_degrees: int = 0
+    colour: Colour = field(default_factory=Colour)
+    time_base: Fraction = Fraction(1, 90_000)
+    """1/n: the output's ticks. Every source pts is a whole number of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a segment needs beside the source, the same whoever computes it."""
+
+    source_digest: str
+    probe: MediaProbe
+    timeline: Timeline
+    diagnosis: Diagnosis
+    enhancement: Enhancement
+    video: Literal["encode", "copy"]
+    """"copy" where nothing is to be enhanced and browsers play the video packets as they are; then no segments."""
+    encoding: Encoding
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentResult:
+    """What one segment became."""
+
+    index: int
+    frames_from_decode: int
+    frames_out: int
+    corrupt_frames: int
+    size_bytes: int
+    sha256: str
+    fingerprint: str
+    """The engine's versions and SIMD class: equal fingerprints give equal bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioReceipt:
+    """What became of one audio track."""
+
+    index: int
+    codec: str
+    mode: Literal["copied", "transcoded", "dropped"]
+    packets: int
+    payload_equal: bool | None
+    """Whether the packets' payload digest is the source's; None when transcoded or dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a finished job proves of itself, measured on the written file."""
+
+    frames_from_scan: int
+    frames_from_decode: int
+    frames_out: int
+    pts_equal: bool
+    pts_repaired: int
+    audio: tuple[AudioReceipt, ...]
+    rotation_degrees: int
+    sample_aspect: Fraction
+    colour: Colour
+    width_px: int
+    height_px: int
+    duration_seconds: float
+    size_bytes: int
+    sha256: str
+    fingerprints: tuple[str, ...]
+    corrupt_frames: int
+    dropped_streams: tuple[str, ...]
+    warnings: tuple[str, ...]
