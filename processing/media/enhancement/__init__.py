@@ -1,0 +1,1 @@
+"""Where pixels change: operations on the Y, U and V planes, chained by `enhancer`, chosen by `presets`."""
