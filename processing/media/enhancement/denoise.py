@@ -1,0 +1,62 @@
+"""The denoise operation: a mean over time where nothing moves, then a gain on detail where noise is left.
+
+Invariant: the output depends on the last eight pictures only, bit for bit, so a segment that is warmed up with the
+eight frames before it continues its neighbour without a seam.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from processing.media.enhancement.planes import Planes
+from processing.media.enhancement.spatial import SpatialDenoise
+from processing.media.enhancement.temporal import LAGS, TemporalDenoise
+
+LOOK_BACK_FRAMES = sum(LAGS)
+LUMA_LEVELS = 2
+CHROMA_LEVELS = 2
+"""Chroma noise is coarser than luma noise to the eye, and its planes are a quarter the size."""
+LEAST_SIGMA = 0.3
+"""Below it 8-bit rounding is all there is; an operation built for less would only cost time."""
+BUFFERS = 3
+
+
+class Denoise:
+    """Motion-adaptive denoise of one run of pictures.
+
+    `sigma_luma` and `sigma_chroma` are the deviations of the noise to remove, in 8-bit code values, the strength
+    already applied. Pictures come in order of their pts; a change of size starts anew.
+    """
+
+    def __init__(self, sigma_luma: float, sigma_chroma: float) -> None:
+        self._sigma_luma = max(sigma_luma, LEAST_SIGMA)
+        self._sigma_chroma = max(sigma_chroma, LEAST_SIGMA)
+        self._shape: tuple[int, ...] = ()
+
+    def process(self, planes: Planes) -> Planes:
+        """Return the picture without its noise; the returned arrays are overwritten by the third call after this."""
+        if planes.y.shape != self._shape:
+            self._start(*planes.y.shape)
+        mean, removed = self._temporal.process(planes)
+        out = self._out[self._calls % BUFFERS]
+        self._calls += 1
+        self._luma.process(mean.y, removed, out.y)
+        self._chroma.process(mean.u, removed, out.u)
+        self._chroma.process(mean.v, removed, out.v)
+        return out
+
+    def reset(self) -> None:
+        """Forget the pictures seen: the next one is the first of a new run."""
+        self._shape = ()
+
+    def _start(self, height: int, width: int) -> None:
+        self._shape = (height, width)
+        self._calls = 0
+        half = (height // 2, width // 2)
+        self._temporal = TemporalDenoise(self._sigma_luma, self._sigma_chroma, height, width)
+        self._luma = SpatialDenoise(self._sigma_luma, height, width, LUMA_LEVELS)
+        self._chroma = SpatialDenoise(self._sigma_chroma, *half, CHROMA_LEVELS)
+        self._out = [
+            Planes(np.empty((height, width), np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
+            for _ in range(BUFFERS)
+        ]

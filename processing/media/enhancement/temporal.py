@@ -1,0 +1,167 @@
+"""Averages each picture with up to seven before it, wherever nothing moved, and says how much noise that left.
+
+A cascade of three gated means: x with the picture one before it, the result with the result two before, that with the
+result four before; eight pictures at full reach for the price of three passes. It is a finite window, not a recursion:
+the output depends on the last eight pictures and on nothing older, bit for bit.
+Invariant: all arithmetic is 8-bit and every scale a power of two, so no vector unit or library build rounds differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from processing.media.enhancement.planes import Plane, Planes
+
+LAGS = (1, 2, 4)
+LOG_STEPS_PER_OCTAVE = 32
+"""The unit of the map of remaining noise: 1/32 octave, so that products become saturating sums."""
+
+GATE_OPEN = 1.15
+GATE_SHUT_LUMA = 1.9
+GATE_SHUT_CHROMA = 2.2
+"""Multiples of the difference that noise alone makes, between which a gate goes from open to shut (tuned on footage)."""
+
+MEAN_OF_NORMAL = 0.798
+"""Mean of |n| for a normal n of deviation 1, and of the greater of two."""
+MEAN_OF_TWO_NORMALS = 1.128
+ROUNDING = 0.25
+"""What rounding to whole code values adds to a mean absolute difference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A table from a blurred difference, times `scale`, to the weight of the older picture (128 is one half)."""
+
+    scale: float
+    table: Plane
+
+
+def make_gate(floor: float, shut: float) -> Gate:
+    """Return the gate for a mean absolute difference of `floor` code values in the absence of motion.
+
+    Open (one half) up to 1.15 floors, shut at `shut` floors, a smooth step between.
+    """
+    floor = float(np.hypot(floor, ROUNDING))
+    scale = 2.0 ** np.clip(np.floor(np.log2(250.0 / (shut * floor))), -3, 3)
+    excess = np.arange(256) / scale / floor
+    openness = np.clip((shut - excess) / (shut - GATE_OPEN), 0.0, 1.0)
+    openness = openness * openness * (3.0 - 2.0 * openness)
+    return Gate(scale=float(scale), table=np.rint(128.0 * openness).astype(np.uint8))
+
+
+def make_gain_table() -> Plane:
+    """Return the table from a weight to the noise it removes, in log steps: equal, independent noise in both pictures."""
+    weight = np.minimum(np.arange(256), 128) / 256.0
+    left = np.sqrt((1.0 - weight) ** 2 + weight**2)
+    return np.rint(-np.log2(left) * LOG_STEPS_PER_OCTAVE).astype(np.uint8)
+
+
+class _Stage:
+    """One gated mean with the picture `lag` before; owns its history and its buffers."""
+
+    def __init__(self, lag: int, luma: Gate, chroma: Gate, height: int, width: int) -> None:
+        self.lag = lag
+        self.luma = luma
+        self.chroma = chroma
+        half = (height // 2, width // 2)
+        self.slots = [
+            (Planes(_plane(height, width), _plane(*half), _plane(*half)), _plane(*half)) for _ in range(lag + 1)
+        ]
+        self.seen = 0
+        self.weight = _plane(*half)
+        self.scratch = _plane(*half)
+        self.wide_weight = _plane(height, width)
+
+    def slot(self) -> Planes:
+        """Return the buffers to write the present picture to before `mean` is called."""
+        return self.slots[self.seen % len(self.slots)][0]
+
+    def mean(self, out: Planes, wide: Plane, narrow: Plane) -> Plane | None:
+        """Write the gated mean of the picture in `slot` to `out`; return the weights, or None where history is short.
+
+        `wide` and `narrow` are scratch of luma's and chroma's size.
+        """
+        now, small = self.slots[self.seen % len(self.slots)]
+        cv2.resize(now.y, (small.shape[1], small.shape[0]), dst=small, interpolation=cv2.INTER_AREA)
+        self.seen += 1
+        if self.seen <= self.lag:
+            for plane, target in zip(now, out, strict=True):
+                np.copyto(target, plane)
+            return None
+        past, small_past = self.slots[self.seen % len(self.slots)]
+        weight, scratch = self.weight, self.scratch
+        # Chroma first: what changes in colour alone must not be averaged away either.
+        cv2.absdiff(now.u, past.u, dst=scratch)
+        cv2.absdiff(now.v, past.v, dst=weight)
+        cv2.max(scratch, weight, dst=scratch)
+        _blurred_weight(scratch, self.chroma, weight)
+        cv2.absdiff(small, small_past, dst=scratch)
+        _blurred_weight(scratch, self.luma, narrow)
+        cv2.min(weight, narrow, dst=weight)
+        cv2.resize(
+            weight, (now.y.shape[1], now.y.shape[0]), dst=self.wide_weight, interpolation=cv2.INTER_LINEAR_EXACT
+        )
+        mix(now.y, past.y, self.wide_weight, out.y, wide)
+        mix(now.u, past.u, weight, out.u, narrow)
+        mix(now.v, past.v, weight, out.v, narrow)
+        return weight
+
+
+class TemporalDenoise:
+    """The cascade over one run of pictures of one size."""
+
+    def __init__(self, sigma_luma: float, sigma_chroma: float, height: int, width: int) -> None:
+        """Prepare for noise of the given standard deviations in 8-bit code values (the larger, the more is averaged)."""
+        self._stages = []
+        for index, lag in enumerate(LAGS):
+            # Each mean halves the variance; the small luma holds means of four, so half the deviation.
+            difference = np.sqrt(2.0) / np.sqrt(2.0) ** index
+            luma = make_gate(MEAN_OF_NORMAL * sigma_luma / 2.0 * difference, GATE_SHUT_LUMA)
+            chroma = make_gate(MEAN_OF_TWO_NORMALS * sigma_chroma * difference, GATE_SHUT_CHROMA)
+            self._stages.append(_Stage(lag, luma, chroma, height, width))
+        half = (height // 2, width // 2)
+        self._out = Planes(_plane(height, width), _plane(*half), _plane(*half))
+        self._wide = _plane(height, width)
+        self._narrow = _plane(*half)
+        self._removed = _plane(*half)
+        self._gain = make_gain_table()
+
+    def process(self, planes: Planes) -> tuple[Planes, Plane]:
+        """Return the averaged picture and the noise removed at each chroma sample, in 1/32 octaves of its deviation.
+
+        The returned arrays are overwritten by the next call.
+        """
+        self._removed.fill(0)
+        for plane, target in zip(planes, self._stages[0].slot(), strict=True):
+            np.copyto(target, plane)
+        for index, stage in enumerate(self._stages):
+            out = self._stages[index + 1].slot() if index + 1 < len(self._stages) else self._out
+            weight = stage.mean(out, self._wide, self._narrow)
+            if weight is not None:
+                cv2.LUT(weight, self._gain, dst=self._narrow)
+                cv2.add(self._removed, self._narrow, dst=self._removed)
+        return self._out, self._removed
+
+
+def mix(now: Plane, past: Plane, weight: Plane, out: Plane, scratch: Plane) -> None:
+    """Write now + (past - now) * weight / 256 to `out`, rounding to nearest; `out` is neither input."""
+    cv2.subtract(past, now, dst=scratch)
+    cv2.multiply(scratch, weight, dst=scratch, scale=1 / 256)
+    cv2.add(now, scratch, dst=out)
+    cv2.subtract(now, past, dst=scratch)
+    cv2.multiply(scratch, weight, dst=scratch, scale=1 / 256)
+    cv2.subtract(out, scratch, dst=out)
+
+
+def _blurred_weight(difference: Plane, gate: Gate, out: Plane) -> None:
+    """Turn an absolute difference (overwritten) into weights: a blur over 5x5, for one pixel is mostly noise."""
+    cv2.multiply(difference, gate.scale, dst=difference)
+    cv2.GaussianBlur(difference, (5, 5), 0, dst=out)
+    cv2.LUT(out, gate.table, dst=out)
+
+
+def _plane(height: int, width: int) -> Plane:
+    return np.zeros((height, width), np.uint8)
