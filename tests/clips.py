@@ -1,4 +1,4 @@
-"""Small clips made for the tests: frame i carries the number i in its pixels, so order and completeness are an equality.
+"""Small clips made for the tests: frame i carries the number i in its pixels, so completeness is an equality.
 
 The number is drawn as sixteen big blocks at the top (a white and a black reference, then fourteen bits), which survive
 x264 at crf 20, noise, darkening and the filters of the engine. Equal options give equal bytes on one machine.

@@ -1,0 +1,189 @@
+"""What a file says of itself: container, streams, colour, tags, read from the header and at most one decoded frame.
+
+Invariant: every fact is copied while the file is open; text of the file is valid, printable Unicode of bounded length.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream as AvVideoStream
+
+from processing.media.sources import is_cover_art, open_source, picture_stream, prepare_decoder
+from processing.media.specs import AudioStream, Colour, MediaProbe, OtherStream, VideoStream
+
+MAX_TAGS = 64
+MAX_TAG_KEY_CHARACTERS = 64
+MAX_TAG_CHARACTERS = 1_000
+FIRST_FRAME_PACKETS = 200
+"""How many packets may pass before the first frame, from which the display matrix is read."""
+MAX_RATE = Fraction(100_000)
+RANGES: dict[int, Literal["limited", "full", "unspecified"]] = {1: "limited", 2: "full"}
+TRANSFERS: dict[int, Literal["pq", "hlg"]] = {16: "pq", 18: "hlg"}
+FIELD_ORDERS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
+DOLBY_VISION_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
+IDENTITY_MATRIX = 0
+KINDS: dict[str, Literal["video", "subtitle", "data", "attachment"]] = {
+    "video": "video",
+    "subtitle": "subtitle",
+    "data": "data",
+    "attachment": "attachment",
+}
+
+
+def probe(path: Path) -> MediaProbe:
+    """Return what the file at `path` says of itself.
+
+    Raises a SourceError that says why it is no video that can be worked on, or OSError when it cannot be read.
+    """
+    with open_source(path) as container:
+        video = picture_stream(container)
+        audio = tuple(_audio(stream) for stream in container.streams.audio if stream.codec_context is not None)
+        taken = {video.index, *(stream.index for stream in audio)}
+        other = tuple(_other(stream) for stream in container.streams if stream.index not in taken)
+        return MediaProbe(
+            container=container.format.name,
+            duration_seconds_from_header=_seconds(container.duration, Fraction(1, av.time_base)),
+            bit_rate_bps_from_header=container.bit_rate or None,
+            audio=audio,
+            other=other,
+            chapters=len(container.chapters()),
+            tags=clean_tags(container.metadata),
+            video=_video(container, video),
+        )
+
+
+def clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags as safe text: no control, format or surrogate characters, bounded in number and length."""
+    cleaned: dict[str, str] = {}
+    for key, value in tags.items():
+        if len(cleaned) == MAX_TAGS:
+            break
+        name = clean_text(key, MAX_TAG_KEY_CHARACTERS)
+        if name:
+            cleaned[name] = clean_text(value, MAX_TAG_CHARACTERS)
+    return cleaned
+
+
+def clean_text(text: str, most_characters: int) -> str:
+    """Return text without NUL, control, direction-override and surrogate characters; line breaks become spaces."""
+    # Cut first: ten megabytes of tag must not be walked character by character.
+    kept = (
+        " " if character in "\n\r\t" else character
+        for character in text[: 4 * most_characters]
+        if character in "\n\r\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
+    )
+    return "".join(kept).strip()[:most_characters]
+
+
+def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
+    context = stream.codec_context
+    frame = _first_frame(container, stream)
+    name = frame.format.name if frame is not None else (context.pix_fmt or "unknown")
+    transfer = int(context.color_trc)
+    side_data = {data.type.name for data in frame.side_data} if frame is not None else set()
+    return VideoStream(
+        index=stream.index,
+        codec=_codec(stream) or "unknown",
+        profile=context.profile,
+        pixel_format=name,
+        bit_depth=_bit_depth(name),
+        width_px=context.width,
+        height_px=context.height,
+        time_base=Fraction(stream.time_base or Fraction(1, av.time_base)),
+        average_frame_rate=_rate(stream.average_rate),
+        nominal_frame_rate=_rate(stream.base_rate),
+        sample_aspect=_aspect(stream.sample_aspect_ratio or context.sample_aspect_ratio),
+        rotation_degrees=frame.rotation if frame is not None else 0,
+        colour=Colour(
+            range="full" if name.startswith("yuvj") else RANGES.get(int(context.color_range), "unspecified"),
+            primaries=int(context.color_primaries),
+            transfer=transfer,
+            matrix=int(context.colorspace),
+        ),
+        hdr=TRANSFERS.get(transfer, "none"),
+        has_dolby_vision=context.codec_tag in DOLBY_VISION_TAGS or any(kind.startswith("DOVI") for kind in side_data),
+        field_order=FIELD_ORDERS.get(int(context.field_order), "unknown"),
+        frames_from_header=stream.frames or None,
+        duration_seconds_from_header=_seconds(stream.duration, stream.time_base),
+        language=_language(stream),
+        tags=clean_tags(stream.metadata),
+    )
+
+
+def _audio(stream: Any) -> AudioStream:
+    context = stream.codec_context
+    return AudioStream(
+        index=stream.index,
+        codec=_codec(stream) or "unknown",
+        profile=context.profile,
+        sample_rate_hz=context.sample_rate or 0,
+        channels=context.channels,
+        layout=clean_text(context.layout.name if context.layout else "", MAX_TAG_KEY_CHARACTERS),
+        bit_rate_bps_from_header=context.bit_rate or None,
+        language=_language(stream),
+        is_default=bool(stream.disposition & av.stream.Disposition.default),
+        tags=clean_tags(stream.metadata),
+    )
+
+
+def _other(stream: Any) -> OtherStream:
+    return OtherStream(
+        index=stream.index,
+        kind=KINDS.get(stream.type, "unknown"),
+        codec=_codec(stream),
+        language=_language(stream),
+        is_cover_art=is_cover_art(stream),
+    )
+
+
+def _first_frame(container: InputContainer, stream: AvVideoStream) -> VideoFrame | None:
+    """Return the first frame that can be decoded: the display matrix and the true pixel format come with it."""
+    context = prepare_decoder(stream)
+    for count, packet in enumerate(container.demux(stream)):
+        if count == FIRST_FRAME_PACKETS:
+            return None
+        try:
+            frames = context.decode(packet)
+        except av.error.InvalidDataError:
+            continue
+        if frames:
+            return frames[0]
+    return None
+
+
+def _codec(stream: Any) -> str | None:
+    context = stream.codec_context
+    return context.codec.canonical_name if context is not None else None
+
+
+def _bit_depth(pixel_format: str) -> int:
+    try:
+        return max(component.bits for component in av.VideoFormat(pixel_format).components)
+    except ValueError:
+        return 8
+
+
+def _rate(rate: Fraction | None) -> Fraction | None:
+    """Return a frame rate, or None where the header has none or an absurd one."""
+    return Fraction(rate) if rate and 0 < rate <= MAX_RATE else None
+
+
+def _aspect(aspect: Fraction | None) -> Fraction:
+    return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
+    return float(ticks * time_base) if ticks is not None and ticks > 0 and time_base else None
+
+
+def _language(stream: Any) -> str | None:
+    language = clean_text(stream.language or "", 16)
+    return language if language not in {"", "und"} else None
