@@ -6,9 +6,7 @@ eight frames before it continues its neighbour without a seam.
 
 from __future__ import annotations
 
-import numpy as np
-
-from processing.media.enhancement.planes import Planes
+from processing.media.enhancement.planes import Planes, new_planes
 from processing.media.enhancement.spatial import SpatialDenoise
 from processing.media.enhancement.temporal import LAGS, TemporalDenoise
 
@@ -56,7 +54,4 @@ class Denoise:
         self._temporal = TemporalDenoise(self._sigma_luma, self._sigma_chroma, height, width)
         self._luma = SpatialDenoise(self._sigma_luma, height, width, LUMA_LEVELS)
         self._chroma = SpatialDenoise(self._sigma_chroma, *half, CHROMA_LEVELS)
-        self._out = [
-            Planes(np.empty((height, width), np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
-            for _ in range(BUFFERS)
-        ]
+        self._out = [new_planes(height, width) for _ in range(BUFFERS)]

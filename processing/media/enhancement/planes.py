@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,3 +25,44 @@ class Planes(NamedTuple):
 def luma_bounds(colour_range: str) -> tuple[int, int]:
     """Return the code values of black and white: 0 and 255 in "full" range, else 16 and 235 (ITU-R BT.601, BT.709)."""
     return (0, 255) if colour_range == "full" else (16, 235)
+
+
+def new_plane(height: int, width: int) -> Plane:
+    """Return a black plane of an operation's own."""
+    return np.zeros((height, width), np.uint8)
+
+
+def new_planes(height: int, width: int) -> Planes:
+    """Return a picture of an operation's own; `height` and `width` are luma's."""
+    half = (height // 2, width // 2)
+    return Planes(new_plane(height, width), new_plane(*half), new_plane(*half))
+
+
+def halve(plane: Plane, out: Plane) -> None:
+    """Write the means of each 2x2 pixels of `plane` to `out`, half as high and wide (an odd last one is spread)."""
+    cv2.resize(plane, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_AREA)
+
+
+def widen(plane: Plane, out: Plane) -> None:
+    """Write each sample of `plane` to 2x2 pixels of `out`, a third of the price of cv2.resize.
+
+    For maps of weights, which are smooth already.
+    """
+    height, width = plane.shape
+    if out.shape != (2 * height, 2 * width):
+        cv2.resize(plane, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_NEAREST)
+        return
+    rows = out.reshape(height, 2, 2 * width)
+    cv2.merge((plane, plane), dst=rows[:, 0].reshape(height, width, 2))
+    rows[:, 1] = rows[:, 0]
+
+
+def double(plane: Plane, times: int) -> None:
+    """Multiply `plane` by 2^times in place, saturating; additions cost a tenth of a multiplication by a number."""
+    for _ in range(times):
+        cv2.add(plane, plane, dst=plane)
+
+
+def doublings(reach: float) -> int:
+    """Return how often a value of `reach` code values can be doubled within 8 bits, at most 3 times."""
+    return int(np.clip(np.floor(np.log2(250.0 / max(reach, 1e-6))), 0, 3))

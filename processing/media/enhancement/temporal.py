@@ -3,7 +3,7 @@
 A cascade of three gated means: x with the picture one before it, the result with the result two before, that with the
 result four before; eight pictures at full reach for the price of three passes. It is a finite window, not a recursion:
 the output depends on the last eight pictures and on nothing older, bit for bit.
-Invariant: all arithmetic is 8-bit and every scale a power of two, so no vector unit or library build rounds differently.
+Invariant: arithmetic is 8-bit and scales are powers of two, so no vector unit and no library build rounds otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from processing.media.enhancement.planes import Plane, Planes
+from processing.media.enhancement.planes import Plane, Planes, double, doublings, halve, new_plane, new_planes, widen
 
 LAGS = (1, 2, 4)
 LOG_STEPS_PER_OCTAVE = 32
@@ -22,7 +22,7 @@ LOG_STEPS_PER_OCTAVE = 32
 GATE_OPEN = 1.15
 GATE_SHUT_LUMA = 1.9
 GATE_SHUT_CHROMA = 2.2
-"""Multiples of the difference that noise alone makes, between which a gate goes from open to shut (tuned on footage)."""
+"""Multiples of the difference that noise alone makes, between which a gate goes from open to shut; from footage."""
 
 MEAN_OF_NORMAL = 0.798
 """Mean of |n| for a normal n of deviation 1, and of the greater of two."""
@@ -33,9 +33,9 @@ ROUNDING = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A table from a blurred difference, times `scale`, to the weight of the older picture (128 is one half)."""
+    """A table from a blurred difference, doubled so many times, to the older picture's weight (128 is one half)."""
 
-    scale: float
+    doublings: int
     table: Plane
 
 
@@ -45,15 +45,15 @@ def make_gate(floor: float, shut: float) -> Gate:
     Open (one half) up to 1.15 floors, shut at `shut` floors, a smooth step between.
     """
     floor = float(np.hypot(floor, ROUNDING))
-    scale = 2.0 ** np.clip(np.floor(np.log2(250.0 / (shut * floor))), -3, 3)
-    excess = np.arange(256) / scale / floor
+    times = doublings(shut * floor)
+    excess = np.arange(256) / 2.0**times / floor
     openness = np.clip((shut - excess) / (shut - GATE_OPEN), 0.0, 1.0)
     openness = openness * openness * (3.0 - 2.0 * openness)
-    return Gate(scale=float(scale), table=np.rint(128.0 * openness).astype(np.uint8))
+    return Gate(doublings=times, table=np.rint(128.0 * openness).astype(np.uint8))
 
 
 def make_gain_table() -> Plane:
-    """Return the table from a weight to the noise it removes, in log steps: equal, independent noise in both pictures."""
+    """Return the table from a weight to the noise removed, in log steps; the noise of both pictures is independent."""
     weight = np.minimum(np.arange(256), 128) / 256.0
     left = np.sqrt((1.0 - weight) ** 2 + weight**2)
     return np.rint(-np.log2(left) * LOG_STEPS_PER_OCTAVE).astype(np.uint8)
@@ -67,13 +67,11 @@ class _Stage:
         self.luma = luma
         self.chroma = chroma
         half = (height // 2, width // 2)
-        self.slots = [
-            (Planes(_plane(height, width), _plane(*half), _plane(*half)), _plane(*half)) for _ in range(lag + 1)
-        ]
+        self.slots = [(new_planes(height, width), new_plane(*half)) for _ in range(lag + 1)]
         self.seen = 0
-        self.weight = _plane(*half)
-        self.scratch = _plane(*half)
-        self.wide_weight = _plane(height, width)
+        self.weight = new_plane(*half)
+        self.scratch = new_plane(*half)
+        self.wide_weight = new_plane(height, width)
 
     def slot(self) -> Planes:
         """Return the buffers to write the present picture to before `mean` is called."""
@@ -85,7 +83,7 @@ class _Stage:
         `wide` and `narrow` are scratch of luma's and chroma's size.
         """
         now, small = self.slots[self.seen % len(self.slots)]
-        cv2.resize(now.y, (small.shape[1], small.shape[0]), dst=small, interpolation=cv2.INTER_AREA)
+        halve(now.y, small)
         self.seen += 1
         if self.seen <= self.lag:
             for plane, target in zip(now, out, strict=True):
@@ -101,9 +99,7 @@ class _Stage:
         cv2.absdiff(small, small_past, dst=scratch)
         _blurred_weight(scratch, self.luma, narrow)
         cv2.min(weight, narrow, dst=weight)
-        cv2.resize(
-            weight, (now.y.shape[1], now.y.shape[0]), dst=self.wide_weight, interpolation=cv2.INTER_LINEAR_EXACT
-        )
+        widen(weight, self.wide_weight)
         mix(now.y, past.y, self.wide_weight, out.y, wide)
         mix(now.u, past.u, weight, out.u, narrow)
         mix(now.v, past.v, weight, out.v, narrow)
@@ -114,7 +110,7 @@ class TemporalDenoise:
     """The cascade over one run of pictures of one size."""
 
     def __init__(self, sigma_luma: float, sigma_chroma: float, height: int, width: int) -> None:
-        """Prepare for noise of the given standard deviations in 8-bit code values (the larger, the more is averaged)."""
+        """Prepare for noise of the given deviations in 8-bit code values; the larger, the more is averaged."""
         self._stages = []
         for index, lag in enumerate(LAGS):
             # Each mean halves the variance; the small luma holds means of four, so half the deviation.
@@ -123,10 +119,10 @@ class TemporalDenoise:
             chroma = make_gate(MEAN_OF_TWO_NORMALS * sigma_chroma * difference, GATE_SHUT_CHROMA)
             self._stages.append(_Stage(lag, luma, chroma, height, width))
         half = (height // 2, width // 2)
-        self._out = Planes(_plane(height, width), _plane(*half), _plane(*half))
-        self._wide = _plane(height, width)
-        self._narrow = _plane(*half)
-        self._removed = _plane(*half)
+        self._out = new_planes(height, width)
+        self._wide = new_plane(height, width)
+        self._narrow = new_plane(*half)
+        self._removed = new_plane(*half)
         self._gain = make_gain_table()
 
     def process(self, planes: Planes) -> tuple[Planes, Plane]:
@@ -157,11 +153,7 @@ def mix(now: Plane, past: Plane, weight: Plane, out: Plane, scratch: Plane) -> N
 
 
 def _blurred_weight(difference: Plane, gate: Gate, out: Plane) -> None:
-    """Turn an absolute difference (overwritten) into weights: a blur over 5x5, for one pixel is mostly noise."""
-    cv2.multiply(difference, gate.scale, dst=difference)
-    cv2.GaussianBlur(difference, (5, 5), 0, dst=out)
+    """Turn an absolute difference (overwritten) into weights: a mean over 5x5, for one pixel is mostly noise."""
+    double(difference, gate.doublings)
+    cv2.blur(difference, (5, 5), dst=out)
     cv2.LUT(out, gate.table, dst=out)
-
-
-def _plane(height: int, width: int) -> Plane:
-    return np.zeros((height, width), np.uint8)

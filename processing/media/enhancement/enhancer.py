@@ -1,0 +1,75 @@
+"""The chain of operations that one run of pictures goes through: denoise, then tone, then sharpen.
+
+Denoise comes first because it alone knows the noise as the camera left it; sharpening comes last because it must not
+raise what the others still mean to remove.
+Invariant: the output depends on the plan and the last eight pictures only (LOOK_BACK_FRAMES and the present one).
+"""
+
+from __future__ import annotations
+
+from processing.media.enhancement.denoise import LOOK_BACK_FRAMES, Denoise
+from processing.media.enhancement.planes import Planes, luma_bounds
+from processing.media.enhancement.sharpen import Sharpen
+from processing.media.enhancement.tone import Tone, is_identity
+from processing.media.specs import Enhancement
+
+__all__ = ["LOOK_BACK_FRAMES", "Enhancer"]
+
+NOISE_LEFT = 0.5
+"""Share of the noise that denoising leaves where things move, which is where sharpening would show it."""
+
+
+class Enhancer:
+    """What a plan's enhancement does to pictures, given in order of their pts.
+
+    `colour_range` is "full", or anything else for limited range.
+    """
+
+    def __init__(self, enhancement: Enhancement, colour_range: str) -> None:
+        strengths = {choice.operation: choice.strength for choice in enhancement.choices}
+        denoise = strengths.get("denoise", 0.0)
+        sharpen = strengths.get("sharpen", 0.0)
+        curves = tuple(enhancement.tone) if strengths.get("tone", 0.0) > 0.0 else ()
+        self._denoise: Denoise | None = None
+        self._tone: Tone | None = None
+        self._sharpen: Sharpen | None = None
+        noise = enhancement.noise_sigma_luma
+        if denoise > 0.0:
+            self._denoise = Denoise(denoise * noise, denoise * enhancement.noise_sigma_chroma)
+            noise *= NOISE_LEFT
+        if any(not is_identity(curve.table) for curve in curves):
+            self._tone = Tone(curves, colour_range)
+            noise *= max(_slope(curve.table, colour_range) for curve in curves)
+        if sharpen > 0.0:
+            self._sharpen = Sharpen(sharpen, noise)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every picture comes back as it went in."""
+        return self._denoise is None and self._tone is None and self._sharpen is None
+
+    def process(self, planes: Planes, pts: int) -> Planes:
+        """Return the enhanced picture, shown at `pts` ticks; the input is neither written to nor kept.
+
+        The identity returns its input. Otherwise the returned arrays are the enhancer's own and hold until the third
+        call after this one (where only luma is worked on, chroma is the input's): copy what must live longer.
+        """
+        if self._denoise is not None:
+            planes = self._denoise.process(planes)
+        if self._tone is not None:
+            planes = self._tone.process(planes, pts)
+        if self._sharpen is not None:
+            planes = self._sharpen.process(planes)
+        return planes
+
+    def reset(self) -> None:
+        """Forget the pictures seen, as before a jump: the next one is the first of a new run."""
+        if self._denoise is not None:
+            self._denoise.reset()
+
+
+def _slope(table: tuple[int, ...], colour_range: str) -> float:
+    """Return how much a table raises the noise of shadows: its mean slope over the darkest quarter."""
+    black, white = luma_bounds(colour_range)
+    quarter = black + (white - black) // 4
+    return (table[quarter] - table[black]) / (quarter - black)

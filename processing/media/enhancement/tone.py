@@ -1,0 +1,107 @@
+"""The tone operation: one luma table, and colour that follows it.
+
+The curve is f(x) = (1 + a) x / (1 + a x) between black and white: it lifts shadows most, has slope 1 + a at black and
+1 / (1 + a) at white, so it is smooth, strictly rising and never clips a highlight; a = 0 is identity.
+Invariant: what is done to a picture depends on its own pixels and the tables of the plan, never on other pictures.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import cv2
+import numpy as np
+
+from processing.media.enhancement.planes import Plane, Planes, halve, luma_bounds
+from processing.media.specs import ToneCurve
+
+MOST_LIFT = 4.0
+"""Slope 5 at black: more would show the quantisation of 8-bit shadows."""
+MOST_COLOUR_GAIN = 2.5
+COLOUR_UNIT = 64.0
+"""Chroma gains are held as 8-bit multiples of 1/64."""
+BUFFERS = 3
+
+
+def lift_for(level: float, target: float) -> float:
+    """Return the `a` that brings `level` to `target`, both in (0, 1); 0 where it is there already.
+
+    >>> round(lift_for(0.2, 0.5), 6)
+    3.0
+    """
+    if level >= target:
+        return 0.0
+    level = max(level, 1e-3)
+    return min((target - level) / (level * (1.0 - target)), MOST_LIFT)
+
+
+def lift_table(lift: float, colour_range: str) -> tuple[int, ...]:
+    """Return the 256 luma values of the curve with `a` = `lift`; values outside black and white stay as they are."""
+    black, white = luma_bounds(colour_range)
+    values = np.arange(256, dtype=np.float64)
+    x = (values - black) / (white - black)
+    inside = (x > 0.0) & (x < 1.0)
+    x = x.clip(0.0, 1.0)
+    curve = black + (white - black) * (1.0 + lift) * x / (1.0 + lift * x)
+    return tuple(int(value) for value in np.where(inside, np.rint(curve), values))
+
+
+def colour_gains(table: tuple[int, ...], colour_range: str) -> Plane:
+    """Return the gain of chroma at each source luma, in 1/64.
+
+    Chroma that stayed while luma rose would look grey: saturation is their ratio. The square root of luma's own gain
+    keeps it natural (full proportion makes lifted shadows garish, as their chroma noise and casts rise with it).
+    """
+    black, _ = luma_bounds(colour_range)
+    values = np.arange(256, dtype=np.float64)
+    # Eight code values above black keep the ratio tame where both are near none.
+    ratio = (np.asarray(table) - black + 8.0).clip(8.0) / (values - black + 8.0).clip(8.0)
+    return np.rint(COLOUR_UNIT * np.sqrt(ratio).clip(1.0, MOST_COLOUR_GAIN)).astype(np.uint8)
+
+
+def is_identity(table: tuple[int, ...]) -> bool:
+    """Return whether a table changes nothing."""
+    return table == tuple(range(256))
+
+
+class Tone:
+    """The analysis track's tables applied by pts: the curve with the greatest pts at or before the picture's holds."""
+
+    def __init__(self, curves: tuple[ToneCurve, ...], colour_range: str) -> None:
+        """Take the track in any order; before its first pts the first curve holds."""
+        ordered = sorted(curves, key=lambda curve: curve.pts)
+        self._starts = [curve.pts for curve in ordered]
+        self._tables = [np.asarray(curve.table, np.uint8) for curve in ordered]
+        self._gains = [colour_gains(curve.table, colour_range) for curve in ordered]
+        self._shape: tuple[int, ...] = ()
+        self._calls = 0
+
+    def process(self, planes: Planes, pts: int) -> Planes:
+        """Return the picture toned; the returned arrays are overwritten by the third call after this."""
+        index = max(bisect_right(self._starts, pts) - 1, 0)
+        if planes.y.shape != self._shape:
+            self._start(planes)
+        out = self._out[self._calls % BUFFERS]
+        self._calls += 1
+        cv2.LUT(planes.y, self._tables[index], dst=out.y)
+        gain = self._gain
+        halve(planes.y, gain)
+        cv2.LUT(gain, self._gains[index], dst=gain)
+        self._scale(planes.u, out.u)
+        self._scale(planes.v, out.v)
+        return out
+
+    def _start(self, planes: Planes) -> None:
+        self._shape = planes.y.shape
+        self._gain, self._part = np.empty_like(planes.u), np.empty_like(planes.u)
+        self._out = [Planes(*(np.empty_like(plane) for plane in planes)) for _ in range(BUFFERS)]
+
+    def _scale(self, plane: Plane, out: Plane) -> None:
+        """Write 128 + (plane - 128) * gain, saturating."""
+        part = self._part
+        cv2.subtract(plane, 128.0, dst=part)
+        cv2.multiply(part, self._gain, dst=part, scale=1 / COLOUR_UNIT)
+        cv2.add(part, 128.0, dst=out)
+        cv2.subtract(128.0, plane, dst=part)
+        cv2.multiply(part, self._gain, dst=part, scale=1 / COLOUR_UNIT)
+        cv2.subtract(out, part, dst=out)
