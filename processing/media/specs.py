@@ -255,3 +255,23 @@ class Receipt:
     corrupt_frames: int
     dropped_streams: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """One JPEG beside the result: its file name within the stills' folder and its size."""
+
+    name: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stills:
+    """The poster, and one moment before and after enhancement; upright, with square pixels."""
+
+    poster: Still
+    before: Still
+    after: Still
+    poster_seconds: float
+    pair_seconds: float

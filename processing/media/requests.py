@@ -1,0 +1,111 @@
+"""What a media process can be asked for and what it answers: one frozen request and one frozen answer for each operation.
+
+A request names files by path; an answer is small. Importing this loads no codec: the web server and the dispatcher do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRequest:
+    """Read the header only."""
+
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataRequest:
+    """Read the header and scan every packet."""
+
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """The header and the counts of a scan."""
+
+    probe: MediaProbe
+    duration_seconds: float
+    frames_from_header: int | None
+    frames_from_scan: int
+    packets_from_scan: int
+    discarded_from_scan: int
+    is_variable_rate: bool
+    keyframes: int
+    keyframe_spacing_seconds: tuple[float, float, float]
+    times_repaired: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseRequest:
+    """Measure the picture and choose what to do about it."""
+
+    source: str
+    preset: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What was measured and what follows from it."""
+
+    diagnosis: Diagnosis
+    enhancement: Enhancement
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """Cut the timeline and freeze everything; the plan is written to `output` as JSON."""
+
+    source: str
+    source_digest: str
+    chosen: Chosen
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """The part of a plan that becomes rows."""
+
+    video: str
+    frames_total: int
+    segments: tuple[tuple[int, int], ...]
+    """(start_pts, stop_pts) of each segment; the last one's stop is its last pts + 1."""
+    segment_frames: tuple[int, ...]
+    warnings: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRequest:
+    """Decode, enhance and encode one segment of a plan."""
+
+    source: str
+    plan: str
+    index: int
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinRequest:
+    """Check the segments, put them together with the source's sound and tags."""
+
+    source: str
+    plan: str
+    segments: tuple[str, ...]
+    results: tuple[SegmentResult, ...]
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillsRequest:
+    """Write the poster and the pair of stills before and after into the folder `output`."""
+
+    source: str
+    plan: str
+    result: str
+    output: str
