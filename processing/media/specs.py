@@ -158,8 +158,14 @@ class Diagnosis:
     white_luma: float
     """99th percentile."""
     contrast: float
+    """From black_luma to white_luma, as a share of the range from black to white."""
     sharpness: float
+    """How steep the steepest edges are: 1 within one pixel, 0 over four or more; what noise adds is taken off."""
     is_interlaced: bool
+    luma_by_run: tuple[float, ...] = ()
+    """Median luma of each run of frames, in order of time; bars above, below and beside the picture are left out."""
+    combing: float = 0.0
+    """Share of the picture whose lines stand out from both neighbours, beyond what its columns do."""
 
 
 @dataclass(frozen=True, kw_only=True)
