@@ -7,6 +7,7 @@ x264 at crf 20, noise, darkening and the filters of the engine. Equal options gi
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -107,6 +108,17 @@ def read_number(luma: np.ndarray) -> int:
     if white - black < 6:
         raise ValueError(f"no frame number: white reference {white:.1f}, black reference {black:.1f}")
     return sum(1 << bit for bit, mean in enumerate(means[2:]) if mean > (white + black) / 2)
+
+
+def checksum(frame: av.VideoFrame) -> int:
+    """Return a checksum of the picture in all planes of a frame, without the padding of their lines."""
+    bits = max(component.bits for component in frame.format.components)
+    result = 0
+    for plane in frame.planes:
+        row_bytes = plane.width * (2 if bits > 8 else 1)
+        rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
+        result = zlib.crc32(np.ascontiguousarray(rows[:, :row_bytes]), result)
+    return result
 
 
 def read_numbers(path: Path) -> list[int]:

@@ -88,7 +88,7 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
     frame = _first_frame(container, stream)
     name = frame.format.name if frame is not None else (context.pix_fmt or "unknown")
     transfer = int(context.color_trc)
-    side_data = {data.type.name for data in frame.side_data} if frame is not None else set()
+    side_data = _side_data_names(frame) if frame is not None else frozenset()
     return VideoStream(
         index=stream.index,
         codec=_codec(stream) or "unknown",
@@ -157,6 +157,12 @@ def _first_frame(container: InputContainer, stream: AvVideoStream) -> VideoFrame
         if frames:
             return frames[0]
     return None
+
+
+def _side_data_names(frame: VideoFrame) -> frozenset[str]:
+    # Typed as a mapping by name, but iterated it gives the side data themselves.
+    values: Any = frame.side_data
+    return frozenset(data.type.name for data in values)
 
 
 def _codec(stream: Any) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -86,13 +87,33 @@ def picture_stream(container: InputContainer) -> VideoStream:
             raise UnsupportedCodec("no decoder for the codec of the video stream")
         raise NoVideoStream("the file holds no moving picture")
     chosen = max(readable, key=lambda stream: (_is_default(stream), _pixels(stream), -stream.index))
-    context = chosen.codec_context
-    if _pixels(chosen) > MAX_PIXELS or max(context.width, context.height) > MAX_SIDE_PX:
-        raise ResourceExceeded(
-            f"pictures of {context.width}x{context.height}, at most {MAX_PIXELS} pixels are allowed",
-            code="resource_pixels",
-        )
+    _limit_size(chosen)
     return chosen
+
+
+def stream_at(container: InputContainer, index: int) -> VideoStream:
+    """Return the video stream a probe has chosen, by its index; the same limits hold as for `picture_stream`."""
+    for stream in container.streams.video:
+        if stream.index == index and stream.codec_context is not None:
+            _limit_size(stream)
+            return stream
+    raise NoVideoStream(f"stream {index} is no moving picture")
+
+
+def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets of one stream that carry data, to the end of what can be read.
+
+    A container that breaks off in the middle ends here: what is missing shows in the counts. Empty packets mean "repeat
+    the last picture" in some containers, but to a decoder they mean "the end".
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.InvalidDataError):
+            return
+        if packet.size:
+            yield packet
 
 
 def prepare_decoder(stream: VideoStream, *, threads: int = 1) -> VideoCodecContext:
@@ -119,6 +140,15 @@ def _is_default(stream: VideoStream) -> bool:
 
 def _pixels(stream: VideoStream) -> int:
     return stream.codec_context.width * stream.codec_context.height
+
+
+def _limit_size(stream: VideoStream) -> None:
+    context = stream.codec_context
+    if _pixels(stream) > MAX_PIXELS or max(context.width, context.height) > MAX_SIDE_PX:
+        raise ResourceExceeded(
+            f"pictures of {context.width}x{context.height}, at most {MAX_PIXELS} pixels are allowed",
+            code="resource_pixels",
+        )
 
 
 def _refuse_by_boxes(path: Path) -> None:

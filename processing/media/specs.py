@@ -112,6 +112,8 @@ class Timeline:
     keyframe_spacing_seconds: tuple[float, float, float]
     """Least, median and greatest distance between keyframes."""
     warnings: tuple[str, ...] = ()
+    frames_from_decode: int | None = None
+    """How many frames came out where the whole stream had to be decoded to know; None where a short check sufficed."""
 
 
 @dataclass(frozen=True, kw_only=True)

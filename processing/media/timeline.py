@@ -1,0 +1,200 @@
+"""When each frame of a source is shown: read from all packets, proved on decoder output, mended where it is broken.
+
+Invariant: pts increase strictly, one for each frame expected. Identity "pts" is only claimed where decoder output was
+seen to agree with the packets; where it does not, the whole stream is decoded once and its output is the truth.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from statistics import median
+
+from processing.media.decode import DecodeTally, raw_frames
+from processing.media.errors import Damaged, ResourceExceeded
+from processing.media.sources import open_source, packets_of, stream_at
+from processing.media.specs import MediaProbe, Timeline
+
+MAX_PACKETS = 2_000_000
+"""Nine hours at 60 frames a second; the header's own count is never believed."""
+CHECKED_FRAMES = 24
+"""Decoder output compared with the packets at the start and at a later keyframe: longer than any reordering."""
+STEADY_TICKS = 2
+STEADY_SHARE = 0.05
+"""Distances between frames that differ by no more than rounding does are one rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What the packets of the picture stream say, those flagged discard left out of all but their count."""
+
+    pts: tuple[int, ...]
+    """Known stamps, sorted; decode stamps stand in where a packet has no other."""
+    key_pts: tuple[int, ...]
+    packets: int
+    discarded: int
+    is_complete: bool
+    """Whether each packet has a pts, and no two the same."""
+    last_duration: int
+
+
+def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -> Timeline:
+    """Return when each frame of the picture stream is shown.
+
+    `by_decoding` decodes the whole stream even where a short check would trust the packets: the way to plan again after
+    a TimelineMismatch. Raises Damaged where no frame can be expected, ResourceExceeded (resource_packets), or another
+    SourceError.
+    """
+    scan = _scan(path, probe.video.index)
+    if not scan.pts:
+        raise Damaged("the video stream has no packets")
+    pts = None if by_decoding or not scan.is_complete else _checked(path, probe.video.index, scan)
+    if pts is not None:
+        return _timeline(probe, scan, pts)
+    return _decoded_timeline(path, probe, scan)
+
+
+def _scan(path: Path, stream_index: int) -> Scan:
+    stamps: list[int] = []
+    key_pts: list[int] = []
+    packets = discarded = unknown = 0
+    last = (0, 0)
+    with open_source(path) as container:
+        for packet in packets_of(container, stream_at(container, stream_index)):
+            packets += 1
+            if packets > MAX_PACKETS:
+                raise ResourceExceeded(f"more than {MAX_PACKETS} packets of video", code="resource_packets")
+            if packet.is_discard:
+                discarded += 1
+                continue
+            unknown += packet.pts is None
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is None:
+                continue
+            stamps.append(stamp)
+            last = max(last, (stamp, packet.duration or 0)) if len(stamps) > 1 else (stamp, packet.duration or 0)
+            if packet.is_keyframe:
+                key_pts.append(stamp)
+    stamps.sort()
+    return Scan(
+        pts=tuple(stamps),
+        key_pts=tuple(sorted(set(key_pts))),
+        packets=packets,
+        discarded=discarded,
+        is_complete=not unknown and len(set(stamps)) == len(stamps),
+        last_duration=last[1],
+    )
+
+
+def _checked(path: Path, stream_index: int, scan: Scan) -> tuple[int, ...] | None:
+    """Return the stamps of the frames that decoding gives, or None where short runs do not agree with the packets.
+
+    Packets at the very start that refer to pictures before them give no frame and have no place in the timeline.
+    """
+    opening = _run(path, stream_index, None)
+    if not opening:
+        return None
+    first = bisect_left(scan.pts, opening[0])
+    expected = scan.pts[first:]
+    if opening != expected[: len(opening)] or (len(opening) < CHECKED_FRAMES and len(opening) < len(expected)):
+        return None
+    later = [pts for pts in scan.key_pts if pts > opening[-1]]
+    if later:
+        key_pts = later[len(later) // 2]
+        run = _run(path, stream_index, key_pts)
+        start = bisect_left(expected, run[0]) if run else 0
+        if not run or run != expected[start : start + len(run)]:
+            return None
+    return expected
+
+
+def _run(path: Path, stream_index: int, seek_pts: int | None) -> tuple[int, ...]:
+    """Return the stamps of the first frames the decoder gives; none where one has no stamp or a packet was refused."""
+    tally = DecodeTally()
+    with closing(raw_frames(path, stream_index, tally, seek_pts=seek_pts)) as frames:
+        stamps = [frame.pts for frame in islice(frames, CHECKED_FRAMES)]
+    known = tuple(pts for pts in stamps if pts is not None)
+    return () if tally.decode_errors or len(known) < len(stamps) else known
+
+
+def _decoded_timeline(path: Path, probe: MediaProbe, scan: Scan) -> Timeline:
+    """Decode everything once: as many frames as come out are expected, at their own times if these can be trusted."""
+    own = [frame.pts for frame in raw_frames(path, probe.video.index, DecodeTally())]
+    if not own:
+        raise Damaged("no frame of the video stream can be decoded")
+    known = [pts for pts in own if pts is not None]
+    if len(known) == len(own) and all(before < after for before, after in pairwise(known)):
+        return _timeline(probe, scan, tuple(known), frames_from_decode=len(own))
+    pts = _mended(scan.pts, len(own), scan.last_duration)
+    repaired = sum(before != after for before, after in zip(own, pts, strict=True))
+    return _timeline(probe, scan, pts, frames_from_decode=len(own), repaired=repaired, is_by_index=True)
+
+
+def _mended(stamps: Sequence[int], count: int, duration: int) -> tuple[int, ...]:
+    """Return `count` strictly increasing stamps: the smallest of `stamps`, equal ones moved on by the least that does.
+
+    >>> _mended([0, 2, 2, 3], 5, 2)
+    (0, 2, 3, 4, 6)
+    """
+    mended: list[int] = []
+    step = _usual_distance(stamps) or duration or 1
+    for index in range(count):
+        wanted = stamps[index] if index < len(stamps) else mended[-1] + step
+        mended.append(max(wanted, mended[-1] + 1) if mended else wanted)
+    return tuple(mended)
+
+
+def _timeline(
+    probe: MediaProbe,
+    scan: Scan,
+    pts: tuple[int, ...],
+    *,
+    frames_from_decode: int | None = None,
+    repaired: int = 0,
+    is_by_index: bool = False,
+) -> Timeline:
+    distances = [after - before for before, after in pairwise(pts)]
+    usual = _usual_distance(pts)
+    expected_pts = frozenset(pts)
+    keyframes = [0] if is_by_index else [bisect_left(pts, key) for key in scan.key_pts if key in expected_pts]
+    time_base = probe.video.time_base
+    expected = scan.packets - scan.discarded
+    warnings = []
+    if repaired:
+        warnings.append("times_repaired")
+    if probe.video.frames_from_header is not None and scan.packets < probe.video.frames_from_header:
+        warnings.append("fewer_frames_than_declared")
+    if len(pts) < expected:
+        warnings.append("packets_without_frame")
+    return Timeline(
+        time_base=time_base,
+        pts=pts,
+        keyframes=tuple(keyframes) or (0,),
+        identity="index" if is_by_index else "pts",
+        last_duration=scan.last_duration if scan.last_duration > 0 else usual or 1,
+        frames_from_header=probe.video.frames_from_header,
+        packets_from_scan=scan.packets,
+        frames_from_scan=expected,
+        discarded_from_scan=scan.discarded,
+        frames_from_decode=frames_from_decode,
+        repaired=repaired,
+        is_variable_rate=bool(distances)
+        and max(distances) - min(distances) > max(STEADY_TICKS, STEADY_SHARE * (usual or 0)),
+        keyframe_spacing_seconds=_spacing(pts, keyframes, float(time_base)),
+        warnings=tuple(warnings),
+    )
+
+
+def _usual_distance(stamps: Sequence[int]) -> int | None:
+    distances = [after - before for before, after in pairwise(stamps) if after > before]
+    return round(median(distances)) if distances else None
+
+
+def _spacing(pts: Sequence[int], keyframes: Sequence[int], tick_seconds: float) -> tuple[float, float, float]:
+    """Return the least, median and greatest distance between keyframes; with fewer than two, the whole length."""
+    distances = [pts[after] - pts[before] for before, after in pairwise(keyframes)] or [pts[-1] - pts[0]]
+    return tuple(round(ticks * tick_seconds, 6) for ticks in (min(distances), median(distances), max(distances)))  # type: ignore[return-value]
