@@ -1,0 +1,65 @@
+"""The Celery application and its settings, nothing else. The flow of a video is in processing/pipeline.py.
+
+A message is a hint to look at a row: it may be lost, doubled or late. So: late acknowledgement, no results, JSON only.
+Queue names carry a version, because a queue's type and arguments cannot be changed once it is declared.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "videoproc.settings")
+
+from django.conf import settings
+
+EXCHANGE = Exchange("videoproc.v1", type="topic", durable=True)
+QUORUM = {"x-queue-type": "quorum"}
+
+app = Celery("videoproc")
+app.conf.update(
+    broker_url=settings.VIDEOPROC_BROKER_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        # RabbitMQ: a publish counts once the broker confirmed it, and a blocked broker blocks nobody for ever.
+        "confirm_publish": True,
+        "confirm_timeout": 5.0,
+        "read_timeout": 10,
+        "write_timeout": 10,
+        # Valkey: leases bring work back, so the broker's own redelivery stays out of the way.
+        "visibility_timeout": 24 * 3600,
+    }
+    if settings.VIDEOPROC_BROKER_URL.startswith("amqp")
+    else {"visibility_timeout": 24 * 3600, "socket_keepalive": True},
+    task_queues=[
+        Queue("videoproc.control.v1", EXCHANGE, routing_key="control", queue_arguments=QUORUM),
+        Queue("videoproc.segments.v1", EXCHANGE, routing_key="segments", queue_arguments=QUORUM),
+    ],
+    task_default_queue="videoproc.control.v1",
+    task_default_exchange=EXCHANGE.name,
+    task_default_exchange_type="topic",
+    task_default_routing_key="control",
+    task_create_missing_queues=False,
+    task_routes={"processing.enhance_segment": {"queue": "videoproc.segments.v1", "routing_key": "segments"}},
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_send_sent_event=True,
+    task_publish_retry=False,
+    worker_prefetch_multiplier=1,
+    worker_consumer="processing.worker:ImpatientConsumer",
+    worker_pool="threads",
+    worker_concurrency=settings.VIDEOPROC_WORKER_SLOTS,
+    worker_send_task_events=True,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_detect_quorum_queues=True,
+    timezone="UTC",
+)
+app.autodiscover_tasks(["processing"])

@@ -1,0 +1,102 @@
+"""The guarantee that no step waits unseen: looks at the rows each second and publishes a hint for what may run.
+
+Level-triggered: a step row without a fresh hint is hinted again, whatever became of earlier messages. A commit nudges a
+pass at once; the pass each second is what the promise rests on. Any number of dispatchers may run.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.db.models import Sum
+from django.dispatch import Signal
+from kombu.exceptions import KombuError, OperationalError
+
+from processing import pipeline, storage
+from processing.models import Job, Worker
+from processing.state import step as steps
+from processing.state.clock import after
+from processing.state.errors import DATABASE_AWAY
+
+logger = logging.getLogger(__name__)
+
+housekeeping = Signal()
+"""Sent once a minute by a dispatcher; other apps sweep what is theirs."""
+HOUSEKEEPING_SECONDS = 60.0
+BATCH = 50
+
+
+def hint_due() -> int:
+    """Publish a hint for each due step, up to two more than there are live slots; return how many."""
+    published = 0
+    for step in steps.due(min(_room(), BATCH)):
+        if not steps.mark_hinted(step):
+            continue
+        try:
+            pipeline.message(step).apply_async(retry=True, retry_policy={"max_retries": 1, "interval_start": 0})
+        except (OperationalError, KombuError, OSError, TimeoutError) as exc:
+            steps.unmark_hinted(step)
+            logger.warning("broker unreachable", extra={"cause": repr(exc)})
+            break
+        published += 1
+    return published
+
+
+def _room() -> int:
+    live = Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
+    slots = live.aggregate(total=Sum("slots"))["total"] or 0
+    return max(slots + 2 - steps.outstanding(), 0)
+
+
+def expire_leases() -> int:
+    """Queue again what lost workers held; return how many steps."""
+    lapsed = steps.lapsed()
+    for step in lapsed:
+        pipeline.worker_lost(step)
+        logger.warning(
+            "lease expired",
+            extra={"job": step.job_id, "step": step.kind, "index": step.index, "attempt": step.attempt},
+        )
+    return len(lapsed)
+
+
+def clean_ended_jobs() -> int:
+    """Remove the working files of jobs that ended; by then their media processes have been stopped."""
+    settled = after(-3 * settings.VIDEOPROC_BEAT_SECONDS - settings.VIDEOPROC_DRAIN_SECONDS)
+    ended = Job.objects.filter(ended_at__lt=settled, cleaned_at__isnull=True)[:BATCH]
+    for job in ended:
+        keep = {key for key in (job.result_key, job.stills_key, job.plan_key) if key}
+        storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
+        Job.objects.filter(pk=job.pk).update(cleaned_at=after(0))
+    return len(ended)
+
+
+def run(stop: threading.Event) -> None:
+    """Dispatch until `stop` is set; trouble with the database or the broker is waited out."""
+    last_pass = time.monotonic()
+    no_expiry_before = 0.0
+    last_housekeeping = -HOUSEKEEPING_SECONDS
+    while not stop.is_set():
+        began = time.monotonic()
+        if began - last_pass > settings.VIDEOPROC_LEASE_SECONDS / 2:
+            # This process, or the database, stood still: holders need a lease's time to renew first.
+            no_expiry_before = began + settings.VIDEOPROC_LEASE_SECONDS
+        try:
+            close_old_connections()
+            if began >= no_expiry_before:
+                expire_leases()
+            hint_due()
+            clean_ended_jobs()
+            if began - last_housekeeping >= HOUSEKEEPING_SECONDS:
+                last_housekeeping = began
+                housekeeping.send(sender=None)
+            last_pass = began
+        except DATABASE_AWAY as exc:
+            logger.warning("database unreachable", extra={"cause": str(exc)})
+        except OSError as exc:
+            logger.warning("storage unreachable", extra={"cause": str(exc)})
+        stop.wait(settings.VIDEOPROC_DISPATCH_SECONDS)

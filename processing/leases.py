@@ -1,0 +1,135 @@
+"""Keeps the leases of what this worker process holds: one thread, one SELECT a beat, one UPDATE each few beats.
+
+A claim that is no longer ours (cancelled, expired, taken) sets its lease's `stop`; the work's supervisor then ends the
+media process. While the database is away nothing is stopped: nobody else can take a step then either.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.db.models.functions import Now
+
+from processing.live import doorbell
+from processing.models import Job, Worker
+from processing.state import step as steps
+from processing.state.errors import DATABASE_AWAY
+from processing.state.step import Claim
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Lease:
+    """A held claim: the supervisor reads `stop`, the media process's reports set `frames_done`."""
+
+    claim: Claim
+    stop: threading.Event = field(default_factory=threading.Event)
+    frames_done: int = 0
+    noted: int = 0
+
+
+class Leases:
+    """The heartbeat of one worker process."""
+
+    def __init__(self, *, worker: str, slots: int, layers: list[str]) -> None:
+        self.worker = worker
+        self._slots = slots
+        self._layers = layers
+        self._held: dict[tuple[int, int], Lease] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._draining = False
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process takes no more work."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Take no more work and stop what is held, so that it is handed back."""
+        self._draining = True
+        with self._lock:
+            for lease in self._held.values():
+                lease.stop.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        self._thread.join(timeout=5)
+
+    @contextmanager
+    def held(self, claim: Claim) -> Iterator[Lease]:
+        """Keep a claim's lease until the block ends."""
+        lease = Lease(claim=claim)
+        key = (claim.step_id, claim.attempt)
+        with self._lock:
+            self._held[key] = lease
+            if self._draining:
+                lease.stop.set()
+        try:
+            yield lease
+        finally:
+            with self._lock:
+                del self._held[key]
+
+    def _run(self) -> None:
+        renewed = seen = -settings.VIDEOPROC_LEASE_SECONDS
+        failing = False
+        while not self._closing.is_set():
+            try:
+                close_old_connections()
+                now = time.monotonic()
+                with self._lock:
+                    leases = list(self._held.values())
+                if leases and now - renewed >= settings.VIDEOPROC_RENEW_SECONDS:
+                    steps.renew([lease.claim for lease in leases])
+                    renewed = now
+                if now - seen >= settings.VIDEOPROC_RENEW_SECONDS:
+                    self._say_alive(len(leases))
+                    seen = now
+                self._note_progress(leases)
+                self._find_lost(leases)
+                failing = False
+            except DATABASE_AWAY as exc:
+                if not failing:
+                    logger.warning("database unreachable, leases wait", extra={"cause": str(exc)})
+                failing = True
+                renewed = -settings.VIDEOPROC_LEASE_SECONDS
+            self._closing.wait(settings.VIDEOPROC_BEAT_SECONDS)
+        close_old_connections()
+
+    def _say_alive(self, running: int) -> None:
+        slots = 0 if self._draining else self._slots
+        facts = {"slots": slots, "running": running, "layers": self._layers, "seen_at": Now()}
+        if not Worker.objects.filter(pk=self.worker).update(**facts):
+            Worker.objects.create(name=self.worker, started_at=Now(), **facts)
+
+    def _find_lost(self, leases: list[Lease]) -> None:
+        held = steps.still_held(lease.claim for lease in leases) if leases else set()
+        for lease in leases:
+            # A step that finished since the list was taken is not held either; its work is over by then.
+            if lease.claim.step_id not in held:
+                lease.stop.set()
+
+    def _note_progress(self, leases: list[Lease]) -> None:
+        moved = [lease for lease in leases if lease.frames_done > lease.noted]
+        for lease in moved:
+            done = lease.frames_done
+            steps.advance(lease.claim, done)
+            lease.noted = done
+        jobs = {lease.claim.job_id for lease in moved}
+        for job in Job.objects.filter(pk__in=jobs).only("pk", "audience", "seq") if jobs else ():
+            doorbell.ring(doorbell.Ring(job_id=str(job.pk), audience=job.audience, seq=job.seq))

@@ -1,0 +1,75 @@
+"""Publishes hints right after a commit made a step runnable; only haste, the dispatcher is the guarantee.
+
+Nothing is nudged in a process that did not call `start`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from django.db import close_old_connections
+
+from processing.state.errors import DATABASE_AWAY
+
+logger = logging.getLogger(__name__)
+
+
+class Nudger:
+    """A thread that hints at due steps as soon as a commit made some; nudges that come together are one pass."""
+
+    def __init__(self, hint: Callable[[], int]) -> None:
+        self._hint = hint
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="nudger", daemon=True)
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Ask for a pass; never blocks."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread after the pass it is in."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closing:
+                return
+            try:
+                close_old_connections()
+                self._hint()
+            except DATABASE_AWAY as exc:
+                logger.warning("nudge lost, the dispatcher follows", extra={"cause": str(exc)})
+            finally:
+                close_old_connections()
+
+
+_nudger: Nudger | None = None
+
+
+def start(hint: Callable[[], int]) -> None:
+    """Let commits of this process publish hints at once, by calling `hint` (dispatch.hint_due)."""
+    global _nudger
+    if _nudger is None:
+        _nudger = Nudger(hint)
+
+
+def stop() -> None:
+    """End the nudger's thread."""
+    global _nudger
+    if _nudger is not None:
+        _nudger.close()
+        _nudger = None
+
+
+def nudge() -> None:
+    """Ask for a pass soon, where this process nudges."""
+    if _nudger is not None:
+        _nudger.nudge()

@@ -1,0 +1,87 @@
+"""How far a job is, computed from its rows each time; it never goes back within an epoch, as step progress does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Count, F, Min, Q, Sum
+from django.db.models.functions import Now
+
+from processing.models import Job, Step
+
+# Share of the bar at which each state begins; enhancing fills what lies between its own and the next.
+BEGINS = {"queued": 0.0, "probing": 2.0, "enhancing": 6.0, "joining": 94.0, "publishing": 97.0, "ready": 100.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One job's progress; `speed_x` is against real time, `seconds_left` a low and a high guess."""
+
+    percent: float
+    frames_done: int
+    frames_total: int | None
+    segments_done: int
+    segments_total: int | None
+    speed_x: float | None
+    seconds_left: tuple[float, float] | None
+    attempts: int
+
+
+def percent(job: Job, frames_done: int) -> float:
+    """Return 0 to 100 for a job of which `frames_done` frames are enhanced; an ended job keeps where it came to."""
+    if job.state == Job.State.READY:
+        return 100.0
+    share = frames_done / job.frames_total if job.frames_total else 0.0
+    enhanced = BEGINS["enhancing"] + (BEGINS["joining"] - BEGINS["enhancing"]) * min(share, 1.0)
+    if job.state in {Job.State.ENHANCING, Job.State.FAILED, Job.State.CANCELLED}:
+        return round(enhanced, 1) if job.segments_total is not None else 0.0
+    return BEGINS[job.state]
+
+
+def frames_done(job: Job) -> int:
+    """Return how many frames of the job's epoch are enhanced."""
+    segments = Step.objects.filter(job=job, epoch=job.epoch, kind=Step.Kind.SEGMENT)
+    return segments.aggregate(total=Sum("frames_done"))["total"] or 0
+
+
+def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
+    """Return the progress of each job, in one query."""
+    jobs = list(jobs)
+    segment = Q(kind=Step.Kind.SEGMENT, epoch=F("job__epoch"))
+    rows = (
+        Step.objects.filter(job__in=jobs)
+        .values("job_id")
+        .annotate(
+            frames=Sum("frames_done", filter=segment),
+            done=Count("id", filter=segment & Q(state=Step.State.DONE)),
+            began=Min("started_at", filter=segment),
+            attempts=Sum("attempt"),
+            now=Now(),
+        )
+        .order_by()
+    )
+    found = {row["job_id"]: row for row in rows}
+    return {job.pk: _progress(job, found.get(job.pk, {})) for job in jobs}
+
+
+def _progress(job: Job, row: dict) -> Progress:
+    frames = row.get("frames") or 0
+    speed = left = None
+    if frames and job.frames_total and job.source_seconds and row.get("began"):
+        elapsed = max(((job.ended_at or row["now"]) - row["began"]).total_seconds(), 0.1)
+        speed = round(frames / job.frames_total * job.source_seconds / elapsed, 2)
+        if job.state == Job.State.ENHANCING:
+            guess = elapsed * max(job.frames_total - frames, 0) / frames
+            left = (round(guess * 0.8, 1), round(guess * 1.3 + 1, 1))
+    return Progress(
+        percent=percent(job, frames),
+        frames_done=frames,
+        frames_total=job.frames_total,
+        segments_done=row.get("done") or 0,
+        segments_total=job.segments_total,
+        speed_x=speed,
+        seconds_left=left,
+        attempts=row.get("attempts") or 0,
+    )

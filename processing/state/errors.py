@@ -1,0 +1,28 @@
+"""Why a change of state did not happen, and the errors that mean the database is away.
+
+StateError
+├── JobClosed        the job has ended, or another epoch has begun
+├── IllegalMove      no edge leads from the job's state to the one asked for
+└── Fenced           the step belongs to a later attempt by now; the caller's work is void
+"""
+
+from django.db import InterfaceError, OperationalError
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""Raised while the database restarts, is out of connections or locked: wait, no work is at fault."""
+
+
+class StateError(Exception):
+    """A change of state that did not happen."""
+
+
+class JobClosed(StateError):
+    """The job has ended, or another epoch has begun."""
+
+
+class IllegalMove(StateError):
+    """No edge leads from the job's state to the one asked for."""
+
+
+class Fenced(StateError):
+    """The step belongs to a later attempt by now; the caller's work is void."""

@@ -1,0 +1,215 @@
+"""Claims, leases, fences and strikes of steps; only this module assigns `Step.state`.
+
+Each change is one conditional UPDATE whose guard is in its WHERE clause. A claim carries (step, attempt); a write with
+an attempt that is no longer the row's moves nothing and raises Fenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest, Now
+
+from processing.models import Job, Step
+from processing.state.clock import after
+from processing.state.errors import Fenced
+
+State = Step.State
+Strike = Literal["crashes", "losses"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to work on a step, valid while the row still carries this attempt."""
+
+    step_id: int
+    job_id: UUID
+    epoch: int
+    kind: str
+    index: int
+    attempt: int
+    crashes: int
+    losses: int
+
+
+def create(job: Job, kind: str, *, index: int = 0, **fields: Any) -> Step:
+    """Write a runnable step of the job's epoch."""
+    return Step.objects.create(job=job, epoch=job.epoch, kind=kind, index=index, created_at=Now(), **fields)
+
+
+def create_segments(job: Job, spans: Iterable[tuple[int, int, int]]) -> int:
+    """Write one runnable step for each (start_pts, stop_pts, frames), in order; return how many."""
+    steps = [
+        Step(
+            job=job,
+            epoch=job.epoch,
+            kind=Step.Kind.SEGMENT,
+            index=index,
+            start_pts=start,
+            stop_pts=stop,
+            frames=frames,
+            created_at=Now(),
+        )
+        for index, (start, stop, frames) in enumerate(spans)
+    ]
+    Step.objects.bulk_create(steps, batch_size=500)
+    return len(steps)
+
+
+def claim(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str) -> Claim | None:
+    """Take a queued step for a lease's time; None where it is not there to be taken."""
+    rows = Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index)
+    taken = (
+        rows.filter(state=State.QUEUED)
+        .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
+        .update(
+            state=State.RUNNING,
+            attempt=F("attempt") + 1,
+            worker=worker,
+            lease_until=after(settings.VIDEOPROC_LEASE_SECONDS),
+            not_before=None,
+            started_at=Now(),
+            error_code="",
+            error_detail="",
+        )
+    )
+    if not taken:
+        return None
+    step = rows.get()
+    return Claim(
+        step_id=step.pk,
+        job_id=step.job_id,
+        epoch=step.epoch,
+        kind=step.kind,
+        index=step.index,
+        attempt=step.attempt,
+        crashes=step.crashes,
+        losses=step.losses,
+    )
+
+
+def _held(claims: Iterable[Claim]) -> QuerySet[Step]:
+    fence = Q(pk__in=[])
+    for held in claims:
+        fence |= Q(pk=held.step_id, attempt=held.attempt)
+    return Step.objects.filter(fence, state=State.RUNNING)
+
+
+def renew(claims: Iterable[Claim]) -> None:
+    """Extend the leases that are still held; a lapsed one that nobody took may be renewed by its holder."""
+    _held(claims).update(lease_until=after(settings.VIDEOPROC_LEASE_SECONDS))
+
+
+def still_held(claims: Iterable[Claim]) -> set[int]:
+    """Return the ids of the steps that these claims still hold."""
+    return set(_held(claims).values_list("pk", flat=True))
+
+
+def advance(held: Claim, frames_done: int) -> None:
+    """Note progress; it never goes back, so a second attempt counts only past the first."""
+    _held([held]).update(frames_done=Greatest(F("frames_done"), frames_done))
+
+
+def finish(held: Claim, *, output: str = "", sha256: str = "", result: Any = None, frames_done: int = 0) -> None:
+    """Publish the step's output by its row; Fenced where the claim no longer holds."""
+    _fenced(
+        held,
+        state=State.DONE,
+        output=output,
+        sha256=sha256,
+        result=result,
+        frames_done=Greatest(F("frames_done"), frames_done),
+        lease_until=None,
+        ended_at=Now(),
+    )
+
+
+def fail(held: Claim, *, code: str, detail: str) -> None:
+    """End the step for good; Fenced where the claim no longer holds."""
+    _fenced(held, state=State.FAILED, error_code=code, error_detail=detail, lease_until=None, ended_at=Now())
+
+
+def hand_back(held: Claim, *, code: str, detail: str, strike: Strike | None, delay_seconds: float) -> None:
+    """Queue the step again after a delay, with a strike of the given cause; Fenced where the claim no longer holds."""
+    strikes: dict[str, Any] = {strike: F(strike) + 1} if strike else {}
+    _fenced(
+        held,
+        state=State.QUEUED,
+        error_code=code,
+        error_detail=detail,
+        lease_until=None,
+        hinted_at=None,
+        not_before=after(delay_seconds) if delay_seconds else None,
+        **strikes,
+    )
+
+
+def _fenced(held: Claim, **changes: Any) -> None:
+    if not _held([held]).update(**changes):
+        raise Fenced(f"{held.kind} {held.index} of job {held.job_id}: attempt {held.attempt} no longer holds it")
+
+
+def lapsed(limit: int = 200) -> list[Step]:
+    """Return running steps whose lease is over by the database's clock, oldest first."""
+    return list(Step.objects.filter(state=State.RUNNING, lease_until__lt=Now()).order_by("lease_until")[:limit])
+
+
+def expire(step: Step) -> bool:
+    """Queue a lapsed step again with a strike for the lost worker; False where its holder was quicker."""
+    moved = Step.objects.filter(pk=step.pk, attempt=step.attempt, state=State.RUNNING, lease_until__lt=Now()).update(
+        state=State.QUEUED,
+        losses=F("losses") + 1,
+        lease_until=None,
+        hinted_at=None,
+        error_code="worker_lost",
+        error_detail=f"worker {step.worker} was not heard of for {settings.VIDEOPROC_LEASE_SECONDS:g} s",
+    )
+    return bool(moved)
+
+
+def close(job: Job) -> None:
+    """Cancel every step of an ended job that is not at rest; whoever works on one finds its claim gone."""
+    Step.objects.filter(job=job, state__in=(State.QUEUED, State.RUNNING)).update(
+        state=State.CANCELLED, lease_until=None, hinted_at=None, ended_at=Now()
+    )
+
+
+def carry_over(job: Job, *, damaged: int) -> None:
+    """Move finished work into the job's new epoch and queue segment `damaged` in it again."""
+    done = Q(state=State.DONE, kind__in=(Step.Kind.METADATA, Step.Kind.DIAGNOSE, Step.Kind.PLAN, Step.Kind.SEGMENT))
+    Step.objects.filter(done, job=job, epoch=job.epoch - 1).update(epoch=job.epoch)
+    Step.objects.filter(job=job, epoch=job.epoch, kind=Step.Kind.SEGMENT, index=damaged).update(
+        state=State.QUEUED, hinted_at=None, output="", sha256="", result=None, ended_at=None
+    )
+
+
+def _due() -> QuerySet[Step]:
+    unhinted = Q(hinted_at__isnull=True) | Q(hinted_at__lt=after(-settings.VIDEOPROC_HINT_SECONDS))
+    runnable = Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    return Step.objects.filter(unhinted, runnable, state=State.QUEUED)
+
+
+def due(limit: int) -> list[Step]:
+    """Return queued steps without a fresh hint; low indices first, so no long video holds up a new one."""
+    return list(_due().order_by("index", "id")[:limit])
+
+
+def mark_hinted(step: Step) -> bool:
+    """Note that the step's message is about to be published; False where another dispatcher was quicker."""
+    return bool(_due().filter(pk=step.pk).update(hinted_at=Now()))
+
+
+def unmark_hinted(step: Step) -> None:
+    """Note that the message could not be published."""
+    Step.objects.filter(pk=step.pk, state=State.QUEUED).update(hinted_at=None)
+
+
+def outstanding() -> int:
+    """Return how many steps are running or have a fresh hint."""
+    hinted = Q(state=State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS))
+    return Step.objects.filter(hinted).count() + Step.objects.filter(state=State.RUNNING).count()

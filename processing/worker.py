@@ -1,0 +1,51 @@
+"""Ties the supervisor to the life of Celery's worker process: begun with it, drained at SIGTERM, ended with it.
+
+With `--pool threads` Celery's own time limits, revocation and soft shutdown do nothing, so none of them is relied on.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
+
+from processing import supervisor
+
+logger = logging.getLogger(__name__)
+
+
+class ImpatientConsumer(Consumer):
+    """A consumer that looks for a lost broker each second, for ever; Celery's own waits longer and gives up."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once the broker answers."""
+
+        def waiting(exc: BaseException, interval: float) -> None:
+            logger.warning("broker unreachable", extra={"cause": repr(exc), "again_in_seconds": interval})
+
+        conn = conn.ensure_connection(
+            waiting, None, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
+        )
+        self.first_connection_attempt = False
+        return conn
+
+
+@worker_init.connect
+def begin(**_: Any) -> None:
+    """Make the supervisor before the first message is taken."""
+    supervisor.begin()
+
+
+@worker_shutting_down.connect
+def drain(**_: Any) -> None:
+    """Stop media processes and hand their steps back, so that Celery's warm shutdown has little to wait for."""
+    supervisor.current().leases.drain()
+
+
+@worker_shutdown.connect
+def end(**_: Any) -> None:
+    """End threads and media processes."""
+    supervisor.end()

@@ -1,0 +1,38 @@
+"""Sweeps away what was received but never accepted: a source folder without a row, once it is old enough.
+
+The row publishes the file, so a crash between receiving and accepting leaves a folder that nothing refers to.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from processing import storage
+from uploads.models import Upload
+
+logger = logging.getLogger(__name__)
+
+
+def sweep_abandoned(**_: Any) -> int:
+    """Remove source folders that are older than the limit and belong to no upload; return how many."""
+    oldest = time.time() - settings.VIDEOPROC_ABANDONED_SECONDS
+    old = {folder.name for folder in storage.source_folders() if folder.stat().st_mtime < oldest}
+    ids = {UUID(name) for name in old if _is_uuid(name)}
+    kept = {str(found) for found in Upload.objects.filter(pk__in=ids).values_list("pk", flat=True)}
+    for name in sorted(old - kept):
+        storage.delete(f"{storage.SOURCES}/{name}")
+        logger.info("abandoned upload removed", extra={"upload": name})
+    return len(old - kept)
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        UUID(name)
+    except ValueError:
+        return False
+    return True

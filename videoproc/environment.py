@@ -1,0 +1,103 @@
+"""Reads settings from the environment: one function for each type, each naming the variable when its value is wrong."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
+    """Return the variable, or the default where it is unset or empty."""
+    value = os.environ.get(name, "").strip() or default
+    if choices and value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+    return value
+
+
+def words(name: str, default: str) -> list[str]:
+    """Return the variable split at spaces and commas."""
+    return text(name, default).replace(",", " ").split()
+
+
+def boolean(name: str, *, default: bool) -> bool:
+    """Return whether the variable says 1, true, yes or on."""
+    value = text(name, "on" if default else "off").lower()
+    if value not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be on or off")
+    return value in {"1", "true", "yes", "on"}
+
+
+def integer(name: str, default: int, *, least: int) -> int:
+    """Return the variable as a whole number of at least `least`."""
+    return int(_checked(name, text(name, str(default)), int, least))
+
+
+def number(name: str, default: float, *, least: float) -> float:
+    """Return the variable as a number of at least `least`."""
+    return float(_checked(name, text(name, str(default)), float, least))
+
+
+def _checked(name: str, value: str, kind: type, least: float) -> Any:
+    try:
+        result = kind(value)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a number") from exc
+    if not result >= least:  # also refuses nan
+        raise ImproperlyConfigured(f"{name} is {value}; it must be at least {least}")
+    return result
+
+
+def local_secret(data_dir: Path) -> str:
+    """Return the secret key kept in the data directory, made on first use and readable by its owner alone."""
+    path = data_dir / "secret-key"
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        # Written aside and linked, so two processes that start at once agree on one key.
+        draft = data_dir / f".secret-key-{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(64))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+def database(url: str, *, connections: int) -> dict[str, Any]:
+    """Return Django's settings for sqlite:///absolute/path or postgresql://user:password@host:port/name?option=value."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(parts.path),
+            "OPTIONS": {
+                # A deferred transaction that reads and then writes fails at once under contention.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            },
+        }
+    if parts.scheme in {"postgresql", "postgres"}:
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path.lstrip("/")),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": unquote(parts.hostname or ""),
+            "PORT": str(parts.port or ""),
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {
+                **dict(parse_qsl(parts.query)),
+                "connect_timeout": 5,
+                "pool": {"min_size": 0, "max_size": connections, "timeout": 10},
+            },
+        }
+    raise ImproperlyConfigured(f"VIDEOPROC_DATABASE_URL starts with {parts.scheme!r}; use sqlite:/// or postgresql://")
