@@ -10,6 +10,7 @@ MediaError
 │   ├── Truncated                 truncated
 │   ├── Damaged                   damaged
 │   └── ResourceExceeded          resource_pixels | resource_streams | resource_packets | resource_memory | resource_cpu
+│                                 | resource_output
 ├── TimelineMismatch              timeline_mismatch: decoder output contradicts the plan; plan again, in index order
 ├── OutputMismatch                output_mismatch: what was written is not what was promised; run the step again
 ├── SegmentDamaged                segment_damaged: a finished segment no longer has its digest
@@ -19,12 +20,16 @@ MediaError
     ├── ProcessStalled            process_stalled: no progress within the stall limit
     └── ProcessStopped            process_stopped: its supervisor asked it to stop (cancel, drain)
 
-`from_wire` and `to_wire` carry an error over the border of the media process.
+`from_wire` and `to_wire` carry an error over the border of the media process. What comes from there may have been
+written by a hostile file, so only the supervisor says ProcessError: no media process can claim it was asked to stop.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
+
+_MAX_DETAIL_CHARACTERS = 2000
 
 
 class MediaError(Exception):
@@ -151,3 +156,56 @@ class ProcessStopped(ProcessError):
     """The supervisor asked the media process to stop: cancel, drain or a lost lease."""
 
     code = "process_stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A MediaError on its way out of the media process."""
+
+    kind: str
+    code: str
+    detail: str
+    index: int = -1
+    """Of the segment that is damaged."""
+    trace: str = ""
+    """Traceback of an exception that nobody foresaw, for the log alone."""
+
+
+def to_wire(error: MediaError, *, trace: str = "") -> Failure:
+    """Return an error in the form that crosses the border; text is cut to length and made valid Unicode."""
+    return Failure(
+        kind=type(error).__name__,
+        code=error.code,
+        detail=_clean(error.detail)[:_MAX_DETAIL_CHARACTERS],
+        index=getattr(error, "index", -1),
+        trace=_clean(trace),
+    )
+
+
+def from_wire(failure: Failure) -> MediaError:
+    """Return the error that a media process reported; ProcessCrashed for one it cannot know of."""
+    detail = _clean(failure.detail)[:_MAX_DETAIL_CHARACTERS]
+    if failure.kind == ResourceExceeded.__name__ and failure.code in RESOURCE_CODES:
+        return ResourceExceeded(detail, code=failure.code)
+    if failure.kind == SegmentDamaged.__name__:
+        return SegmentDamaged(detail, index=failure.index)
+    kind = _REPORTABLE.get(failure.kind)
+    return ProcessCrashed(detail) if kind is None else kind(detail)
+
+
+RESOURCE_CODES = frozenset(
+    ("resource_pixels", "resource_streams", "resource_packets", "resource_memory", "resource_cpu", "resource_output")
+)
+_REPORTABLE: dict[str, type[MediaError]] = {
+    kind.__name__: kind
+    for kind in (
+        EmptySource, UnsupportedContainer, UnsupportedCodec, NoVideoStream, ForeignReference, Truncated, Damaged,
+        TimelineMismatch, OutputMismatch, StorageFull,
+    )
+}  # fmt: skip
+
+
+def _clean(text: str) -> str:
+    """Return text without lone surrogates (they have no UTF-8 form) and control characters but line ends and tabs."""
+    valid = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(character for character in valid if character.isprintable() or character in "\n\t")

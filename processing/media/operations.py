@@ -1,16 +1,17 @@
 """The operations a media process can be asked for: which function answers which request.
 
-The only list of what runs in the sandbox. The process may read the source's folder and write the output's folder, nothing
-else. `report` is called with frames done so far and must be cheap.
+The only list of what runs in the sandbox. An operation reads the files its request names and writes at its `output`,
+nothing else. `report` is called with frames done so far and must be cheap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from processing.media import wire
+from processing.media import sandbox, wire
+from processing.media.child import Operation, Report
 from processing.media.diagnosis import diagnose
+from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
 from processing.media.enhancement.presets import choose
 from processing.media.join import join_segments
@@ -20,6 +21,7 @@ from processing.media.requests import (
     Chosen,
     DiagnoseRequest,
     JoinRequest,
+    LayersRequest,
     Metadata,
     MetadataRequest,
     Planned,
@@ -28,8 +30,94 @@ from processing.media.requests import (
     SegmentRequest,
     StillsRequest,
 )
-from processing.media.specs import MediaProbe, Receipt, SegmentResult, Stills
+from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
 from processing.media.stills import make_stills
 from processing.media.timeline import read_timeline
 
-Report = Callable[[int], None]
+
+def _layers(request: LayersRequest, report: Report) -> tuple[str, ...]:
+    return sandbox.active_layers()
+
+
+def _probe(request: ProbeRequest, report: Report) -> MediaProbe:
+    return probe(Path(request.source))
+
+
+def _metadata(request: MetadataRequest, report: Report) -> Metadata:
+    source = Path(request.source)
+    header = probe(source)
+    timeline = read_timeline(source, header)
+    ticks = timeline.pts[-1] + timeline.last_duration - timeline.pts[0]
+    return Metadata(
+        probe=header,
+        duration_seconds=float(ticks * timeline.time_base),
+        frames_from_header=timeline.frames_from_header,
+        frames_from_scan=timeline.frames_from_scan,
+        packets_from_scan=timeline.packets_from_scan,
+        discarded_from_scan=timeline.discarded_from_scan,
+        is_variable_rate=timeline.is_variable_rate,
+        keyframes=len(timeline.keyframes),
+        keyframe_spacing_seconds=timeline.keyframe_spacing_seconds,
+        times_repaired=timeline.repaired,
+        warnings=timeline.warnings,
+    )
+
+
+def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
+    source = Path(request.source)
+    header = probe(source)
+    diagnosis = diagnose(source, header, read_timeline(source, header))
+    return Chosen(diagnosis=diagnosis, enhancement=choose(request.preset, diagnosis, header))
+
+
+def _plan(request: PlanRequest, report: Report) -> Planned:
+    source, output = Path(request.source), Path(request.output)
+    header = probe(source)
+    timeline = read_timeline(source, header)
+    chosen = request.chosen
+    plan = make_plan(source, request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)
+    with full_disk_is_typed(output):
+        output.write_bytes(wire.to_json(plan))
+    make_durable(output)
+    borders = (*timeline.pts, timeline.pts[-1] + 1)
+    return Planned(
+        video=plan.video,
+        frames_total=timeline.frames_from_scan,
+        segments=tuple((borders[segment.start], borders[segment.stop]) for segment in plan.segments),
+        segment_frames=tuple(segment.stop - segment.start for segment in plan.segments),
+        warnings=plan.warnings,
+        sha256=sha256_of(output),
+    )
+
+
+def _segment(request: SegmentRequest, report: Report) -> SegmentResult:
+    plan = _read_plan(request.plan)
+    return enhance_segment(Path(request.source), plan, request.index, Path(request.output), report)
+
+
+def _join(request: JoinRequest, report: Report) -> Receipt:
+    segments = tuple(Path(segment) for segment in request.segments)
+    plan = _read_plan(request.plan)
+    return join_segments(Path(request.source), plan, segments, request.results, Path(request.output), report)
+
+
+def _stills(request: StillsRequest, report: Report) -> Stills:
+    plan = _read_plan(request.plan)
+    return make_stills(Path(request.source), plan, Path(request.result), Path(request.output))
+
+
+def _read_plan(path: str) -> Plan:
+    return wire.from_json(Path(path).read_bytes(), Plan)
+
+
+OPERATIONS = {
+    "layers": Operation(request=LayersRequest, function=_layers),
+    "probe": Operation(request=ProbeRequest, function=_probe),
+    "metadata": Operation(request=MetadataRequest, function=_metadata),
+    "diagnose": Operation(request=DiagnoseRequest, function=_diagnose),
+    "plan": Operation(request=PlanRequest, function=_plan),
+    "segment": Operation(request=SegmentRequest, function=_segment),
+    "join": Operation(request=JoinRequest, function=_join),
+    "stills": Operation(request=StillsRequest, function=_stills),
+}
+"""By the name that a call gives."""

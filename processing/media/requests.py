@@ -1,4 +1,4 @@
-"""What a media process can be asked for and what it answers: one frozen request and one frozen answer for each operation.
+"""What a media process can be asked for and what it answers: one frozen request and answer for each operation.
 
 A request names files by path; an answer is small. Importing this loads no codec: the web server and the dispatcher do.
 """
@@ -8,6 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersRequest:
+    """Name the layers of the sandbox that are active in a media process; the answer is a tuple of names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,14 @@ Fractions travel as "num/den", so no time is rounded.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any, TypeVar
 
 import msgspec
+
+# Strict, for what is read may be hostile: Fraction("1e999999999") would compute for ever.
+_FRACTION = re.compile(r"(-?[0-9]{1,20})/([0-9]{1,20})")
 
 T = TypeVar("T")
 
@@ -41,5 +45,8 @@ def _encode(value: Any) -> Any:
 
 def _decode(kind: type, value: Any) -> Any:
     if kind is Fraction:
-        return Fraction(value)
+        match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+        if match is None or int(match[2]) == 0:
+            raise ValueError(f"no fraction: {str(value)[:40]!r}")
+        return Fraction(int(match[1]), int(match[2]))
     raise NotImplementedError(f"no wire form for {kind.__name__}")
