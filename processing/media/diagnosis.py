@@ -1,0 +1,173 @@
+"""Measures a video on a few short runs of frames spread over it: noise, exposure, contrast, sharpness, interlacing.
+
+Runs start at keyframes, where decoding is cheapest; within a GOP that is all there is, they follow each other instead.
+Invariant: what is measured depends on the file alone; figures are rounded, lest a machine's last digit enter a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from processing.media.decode import DecodeTally, raw_frames
+from processing.media.enhancement.planes import Plane, Planes, luma_bounds
+from processing.media.errors import Damaged
+from processing.media.measures import combing, edge_steepness, noise_sigma, percentile, picture_area
+from processing.media.specs import Diagnosis, MediaProbe, Timeline
+
+MOST_RUNS = 8
+RUN_FRAMES = 3
+RUN_STRIDE = 20
+"""Frames from the start of one run to that of the next, where several lie in one GOP."""
+MOST_MEASURED_PX = 1920
+"""Wider or higher pictures are measured on their centre: noise is the same there, and time is not."""
+COMBED_SHARE = 0.004
+FLAGGED_COMBED_SHARE = 0.0005
+"""Share of combed pixels that proves interlacing, without and with the stream's own word for it."""
+NOISE_MARGIN = 3
+"""Code values from black and white within which noise is cut off and cannot be measured."""
+
+
+@dataclass(kw_only=True)
+class _Findings:
+    """What the runs showed, one entry for each."""
+
+    frames: int = 0
+    flagged_interlaced: int = 0
+    sigma_luma: list[float] = field(default_factory=list)
+    sigma_chroma: list[float] = field(default_factory=list)
+    luma: list[float] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
+    combing: list[float] = field(default_factory=list)
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+
+
+def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
+    """Return what at most 8 runs of 3 frames tell of the video at `path`.
+
+    Raises Damaged when not one frame could be decoded, and what open_source raises.
+    """
+    findings = _Findings()
+    colour_range = probe.video.colour.range
+    for run in _runs(path, probe, timeline):
+        _measure(run, colour_range, findings)
+    if not findings.frames:
+        raise Damaged("not one frame could be decoded")
+    black, white = luma_bounds(colour_range)
+    dark, bright = (percentile(findings.histogram, percent) for percent in (1.0, 99.0))
+    total = findings.histogram
+    comb = float(np.median(findings.combing))
+    is_flagged = 2 * findings.flagged_interlaced > findings.frames or probe.video.field_order not in (
+        "progressive",
+        "unknown",
+        "",
+    )
+    return Diagnosis(
+        frames_sampled=findings.frames,
+        noise_sigma_luma=_middle(findings.sigma_luma),
+        noise_sigma_chroma=_middle(findings.sigma_chroma),
+        mean_luma=round(float(total @ np.arange(256) / total.sum()), 1),
+        black_luma=dark,
+        white_luma=bright,
+        contrast=round((bright - dark) / (white - black), 3),
+        sharpness=_middle(findings.sharpness),
+        is_interlaced=comb > (FLAGGED_COMBED_SHARE if is_flagged else COMBED_SHARE),
+        luma_by_run=tuple(findings.luma),
+        combing=round(comb, 5),
+    )
+
+
+def run_starts(timeline: Timeline) -> list[tuple[int, int]]:
+    """Return for each keyframe to decode from its index in the timeline and how many runs to take after it.
+
+    At most MOST_RUNS runs in all; keyframes from the middles of equal parts of the video, all of them where few.
+    """
+    keyframes = timeline.keyframes or (0,)
+    count = min(len(keyframes), MOST_RUNS)
+    picked = [keyframes[(2 * part + 1) * len(keyframes) // (2 * count)] for part in range(count)]
+    ends = dict(pairwise((*keyframes, len(timeline.pts))))
+    share = MOST_RUNS // count
+    return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in picked]
+
+
+def planes_of(frame: VideoFrame) -> Planes:
+    """Return the planes of a decoded frame in 8-bit 4:2:0, range kept, an odd last row or column of luma left out.
+
+    The arrays may lie in the frame's own memory: they are for reading only.
+    """
+    if frame.format.name not in ("yuv420p", "yuvj420p"):
+        colour_range = frame.color_range or 1
+        frame = frame.reformat(format="yuv420p", src_color_range=colour_range, dst_color_range=colour_range)
+    height, width = frame.height // 2 * 2, frame.width // 2 * 2
+    sizes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+    return Planes(*(_array(frame, index, *size) for index, size in enumerate(sizes)))
+
+
+def _array(frame: VideoFrame, index: int, height: int, width: int) -> Plane:
+    plane = frame.planes[index]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[:height, :width]
+
+
+def _runs(path: Path, probe: MediaProbe, timeline: Timeline) -> Iterator[list[VideoFrame]]:
+    """Yield runs of consecutive frames; fewer than RUN_FRAMES where the video ends."""
+    for start, count in run_starts(timeline):
+        # From the start of the file where the stamps are no guide.
+        seek_pts = timeline.pts[start] if start > 0 and timeline.identity == "pts" else None
+        if seek_pts is None and start > 0:
+            continue
+        run: list[VideoFrame] = []
+        with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts)) as frames:
+            for offset, frame in enumerate(frames):
+                place = offset % RUN_STRIDE
+                if place < RUN_FRAMES:
+                    run.append(frame)
+                if place == RUN_FRAMES - 1:
+                    yield run
+                    run = []
+                    if offset // RUN_STRIDE + 1 == count:
+                        break
+        if run:
+            yield run
+
+
+def _measure(run: list[VideoFrame], colour_range: str, findings: _Findings) -> None:
+    pictures = [_centre(planes_of(frame)) for frame in run]
+    black, white = luma_bounds(colour_range)
+    middle = pictures[len(pictures) // 2].y
+    area = picture_area(middle[::2, ::2], black)
+    histogram = np.bincount(middle[::2, ::2][area].ravel(), minlength=256)
+    findings.histogram += histogram
+    findings.luma.append(percentile(histogram, 50.0))
+    findings.frames += len(run)
+    findings.flagged_interlaced += sum(frame.interlaced_frame for frame in run)
+    seconds: list[Planes | None] = [*pictures[1:]] or [None]
+    pairs = list(zip(pictures, seconds, strict=False))
+    inside = (black + NOISE_MARGIN, white - NOISE_MARGIN)
+    luma = [noise_sigma(a.y, b.y if b else None, *inside) for a, b in pairs]
+    chroma = [noise_sigma(a[i], b[i] if b else None) for a, b in pairs for i in (1, 2)]
+    findings.sigma_luma += [sigma for sigma in luma if sigma is not None]
+    findings.sigma_chroma += [sigma for sigma in chroma if sigma is not None]
+    sigma = findings.sigma_luma[-1] if findings.sigma_luma else 0.0
+    findings.sharpness.append(edge_steepness(middle, sigma))
+    findings.combing.append(combing(middle, sigma))
+
+
+def _centre(planes: Planes) -> Planes:
+    """Return the middle of a picture, at most MOST_MEASURED_PX wide and high, from an even row and column."""
+    height, width = planes.y.shape
+    top, left = ((max(side - MOST_MEASURED_PX, 0) // 4) * 2 for side in (height, width))
+    bottom, right = min(top + MOST_MEASURED_PX, height), min(left + MOST_MEASURED_PX, width)
+    half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
+    return Planes(planes.y[top:bottom, left:right], planes.u[half], planes.v[half])
+
+
+def _middle(values: list[float]) -> float:
+    return round(float(np.median(values)), 2) if values else 0.0

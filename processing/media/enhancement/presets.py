@@ -1,0 +1,169 @@
+"""From measurement to operation: the presets, and the one table that chooses operations, strengths and reasons.
+
+Invariant: a preset says how much is wanted, the diagnosis how much is needed, and each thing looked at gets one reason,
+those left alone too. Nothing chosen means "left alone", which is a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from types import MappingProxyType
+
+from processing.media.enhancement.planes import luma_bounds
+from processing.media.enhancement.tone import lift_for, lift_table
+from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe, ToneCurve
+
+BLACK_LEVEL = 0.03
+"""A median below it is a black picture, not a dark one: there is nothing to lift but noise."""
+BRIGHTEST_AFTER_LIFT = 0.6
+"""No run's median is lifted beyond, so that a film's bright scenes do not pay for its dark ones."""
+LEAST_LIFT = 0.15
+"""A smaller lift is not seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How much of each operation is wanted; 0 for none at all."""
+
+    name: str
+    summary: str
+    denoise: float
+    """Multiple of the measured noise that is removed."""
+    noise_from: float
+    """Deviation of luma noise, in code values of 255, from which it is removed."""
+    lift: float
+    """Share of the way from the measured brightness to `brightness_aim` that a dark picture is lifted."""
+    dark_below: float
+    """Median between black (0) and white (1) under which a picture is dark."""
+    brightness_aim: float
+    sharpen: float
+    """Share of detail added to the softest picture."""
+    soft_below: float
+    """Sharpness under which a picture is soft."""
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            Preset(
+                name="auto",
+                summary="Measure, and do what is needed",
+                denoise=1.0,
+                noise_from=1.2,
+                lift=0.75,
+                dark_below=0.28,
+                brightness_aim=0.42,
+                sharpen=0.9,
+                soft_below=0.55,
+            ),
+            Preset(
+                name="gentle",
+                summary="Like auto, with a lighter hand",
+                denoise=0.75,
+                noise_from=1.8,
+                lift=0.45,
+                dark_below=0.22,
+                brightness_aim=0.4,
+                sharpen=0.5,
+                soft_below=0.4,
+            ),
+            Preset(
+                name="low-light",
+                summary="For evenings and rooms: more light, less noise",
+                denoise=1.15,
+                noise_from=0.8,
+                lift=1.0,
+                dark_below=0.42,
+                brightness_aim=0.46,
+                sharpen=0.7,
+                soft_below=0.5,
+            ),
+            Preset(
+                name="denoise",
+                summary="Remove noise and nothing else",
+                denoise=1.15,
+                noise_from=0.5,
+                lift=0.0,
+                dark_below=0.0,
+                brightness_aim=0.0,
+                sharpen=0.0,
+                soft_below=0.0,
+            ),
+        )
+    }
+)
+
+
+def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe) -> Enhancement:
+    """Return what to do about a video so diagnosed; KeyError when `preset` is none of PRESETS."""
+    wanted = PRESETS[preset]
+    colour_range = probe.video.colour.range
+    denoise, noise_reason = _denoise(wanted, diagnosis)
+    lift, tone_reason = _lift(wanted, diagnosis, probe)
+    sharpen, sharpness_reason = _sharpen(wanted, diagnosis)
+    choices = (
+        Choice(operation="denoise", strength=denoise, reason=noise_reason),
+        Choice(operation="tone", strength=lift, reason=tone_reason),
+        Choice(operation="sharpen", strength=sharpen, reason=sharpness_reason),
+    )
+    return Enhancement(
+        preset=wanted.name,
+        choices=tuple(choice for choice in choices if choice.strength > 0.0),
+        reasons=(noise_reason, tone_reason, sharpness_reason, *_interlacing(diagnosis)),
+        noise_sigma_luma=diagnosis.noise_sigma_luma,
+        noise_sigma_chroma=diagnosis.noise_sigma_chroma,
+        tone=(ToneCurve(pts=0, table=lift_table(lift, colour_range)),) if lift > 0.0 else (),
+    )
+
+
+def _denoise(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
+    sigma = diagnosis.noise_sigma_luma
+    # Chroma noise is seen as blotches of colour; it alone may be the reason.
+    if max(sigma, diagnosis.noise_sigma_chroma) < wanted.noise_from:
+        return 0.0, f"noise {sigma:.1f} of 255 is hardly seen: left alone"
+    return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.2g}"
+
+
+def _lift(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[float, str]:
+    if probe.video.hdr != "none":
+        return 0.0, "exposure of HDR is the tone mapping's matter: left alone"
+    if not diagnosis.luma_by_run:
+        return 0.0, "exposure was not measured: left alone"
+    black, white = luma_bounds(probe.video.colour.range)
+    levels = [(luma - black) / (white - black) for luma in diagnosis.luma_by_run]
+    level, brightest = median(levels), max(levels)
+    figure = f"brightness {level:.0%} of white"
+    if not wanted.lift:
+        return 0.0, f"{figure}: not asked for, left alone"
+    if level >= wanted.dark_below:
+        return 0.0, f"{figure} is fine: left alone"
+    if level < BLACK_LEVEL:
+        return 0.0, f"{figure} is black, not dark: left alone"
+    target = level + wanted.lift * (wanted.brightness_aim - level)
+    lift = min(lift_for(level, target), lift_for(brightest, BRIGHTEST_AFTER_LIFT))
+    if lift < LEAST_LIFT:
+        return 0.0, f"{figure} with scenes up to {brightest:.0%}: left alone"
+    after = (1.0 + lift) * level / (1.0 + lift * level)
+    return round(lift, 2), f"{figure} is dark: lifted to {after:.0%}, highlights kept"
+
+
+def _sharpen(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
+    sharpness = diagnosis.sharpness
+    figure = f"sharpness {sharpness:.2f} of 1"
+    if not wanted.sharpen:
+        return 0.0, f"{figure}: not asked for, left alone"
+    if diagnosis.is_interlaced:
+        return 0.0, f"{figure}, interlaced: sharpening would raise the combing, left alone"
+    if sharpness >= wanted.soft_below:
+        return 0.0, f"{figure} is fine: left alone"
+    strength = round(wanted.sharpen * (0.4 + 0.6 * (1.0 - sharpness / wanted.soft_below)), 2)
+    return strength, f"{figure} is soft: sharpen at {strength:.2g}"
+
+
+def _interlacing(diagnosis: Diagnosis) -> tuple[str, ...]:
+    if not diagnosis.is_interlaced:
+        return ()
+    return (f"interlaced (combing in {diagnosis.combing:.1%} of the picture): fields are kept",)

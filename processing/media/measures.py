@@ -1,0 +1,119 @@
+"""What is measured on decoded planes: noise, edges, combing, exposure. Pure functions of 8-bit arrays.
+
+Invariant: each measure is fooled as little as can be by what it does not mean: noise by texture and motion, edges by
+noise, combing by fine patterns, exposure by black bars.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.media.enhancement.planes import Plane
+
+BLOCK_PX = 16
+QUIETEST_PERCENT = 25.0
+QUIETEST_BIAS = 1.06
+"""The lower quartile of block deviations lies that much below the deviation of the noise."""
+LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+"""Blind to planes and straight edges along the axes: J. Immerkaer, "Fast noise variance estimation", 1996."""
+LAPLACIAN_TO_SIGMA = float(np.sqrt(np.pi / 2.0) / 6.0)
+COMB_STEP = 12
+COMB_NOISES = 6
+"""Code values, or multiples of the noise where that is more, by which a line must stand out from both neighbours."""
+STEEPEST_SHARE = 0.01
+"""Share of the pixels at full size taken for edges; at half size edges take twice that share."""
+
+
+def noise_sigma(first: Plane, second: Plane | None, lowest: int = 0, highest: int = 255) -> float | None:
+    """Return the deviation of the noise in two consecutive planes (H, W), or None where no block tells it.
+
+    For each block of 16x16 the lesser of two answers, both too high where they are wrong: the deviation of the
+    difference in time (wrong where things move) and of the Laplacian (wrong in texture); of those the lower quartile.
+    Blocks whose mean is not inside (lowest, highest) are left out, for clipping hides noise. Without `second`, space
+    alone tells.
+    """
+    height, width = (side // BLOCK_PX * BLOCK_PX for side in first.shape)
+    if height == 0 or width == 0:
+        return None
+    area = np.s_[:height, :width]
+    edges = cv2.filter2D(first, cv2.CV_32F, LAPLACIAN, borderType=cv2.BORDER_REFLECT_101)[area]
+    sigma = _blocks(np.abs(edges)).mean(axis=(1, 3)) * LAPLACIAN_TO_SIGMA
+    if second is not None:
+        difference = _blocks(second[area].astype(np.float32) - first[area])
+        sigma = np.minimum(sigma, difference.std(axis=(1, 3)) / np.sqrt(2.0))
+    level = _blocks(first[area].astype(np.float32)).mean(axis=(1, 3))
+    told = sigma[(level > lowest) & (level < highest)]
+    if told.size == 0:
+        return None
+    return float(np.percentile(told, QUIETEST_PERCENT) * QUIETEST_BIAS)
+
+
+def picture_area(luma: Plane, black: int) -> tuple[slice, slice]:
+    """Return the rows and columns between black bars; all of them where the whole plane is black."""
+    lit = luma > black + 12
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    if rows.size == 0:
+        return slice(0, luma.shape[0]), slice(0, luma.shape[1])
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def percentile(histogram: NDArray[np.int64], percent: float) -> float:
+    """Return the smallest code value at or below which `percent` of a histogram of 256 lies.
+
+    >>> percentile(np.bincount([10, 20, 30, 40], minlength=256), 50)
+    20.0
+    """
+    total = np.cumsum(histogram)
+    return float(np.searchsorted(total, total[-1] * percent / 100.0))
+
+
+def edge_steepness(luma: Plane, sigma: float) -> float:
+    """Return how steep the steepest edges of a plane are, 0 (spread over four pixels or more) to 1 (within one).
+
+    A step has the same rise per pixel at full and at half size if it is sharp, half of it if it is wide; compared are
+    the gradients that only edges reach, less what noise of deviation `sigma` adds to them. A plane with no edges is 1.
+    """
+    small = cv2.resize(luma, (max(luma.shape[1] // 2, 1), max(luma.shape[0] // 2, 1)), interpolation=cv2.INTER_AREA)
+    full, half = _steepest(luma, STEEPEST_SHARE), _steepest(small, 2 * STEEPEST_SHARE)
+    # A difference of two pixels holds noise of sqrt(2) sigma, half that at half size.
+    full = float(np.sqrt(max(full**2 - 2.0 * sigma**2, 0.0)))
+    half = float(np.sqrt(max(half**2 - 0.5 * sigma**2, 0.0)))
+    if half < 4.0:
+        return 1.0
+    return float(np.clip(2.0 * full / half - 1.0, 0.0, 1.0))
+
+
+def combing(luma: Plane, sigma: float) -> float:
+    """Return the share of pixels whose line stands out from both neighbours, less the same measured along columns.
+
+    Two fields taken at different times comb along lines only; fine patterns do so both ways.
+    """
+    step = max(COMB_STEP, round(COMB_NOISES * sigma))
+    lines = _comb_share(luma, step)
+    columns = _comb_share(np.ascontiguousarray(luma.T), step)
+    return max(lines - columns, 0.0)
+
+
+def _comb_share(luma: Plane, step: int) -> float:
+    if luma.shape[0] < 5:
+        return 0.0
+    above, middle, below = luma[1:-3], luma[2:-2], luma[3:-1]
+    up = cv2.min(cv2.subtract(middle, above), cv2.subtract(middle, below))
+    down = cv2.min(cv2.subtract(above, middle), cv2.subtract(below, middle))
+    # The lines of one field must agree with each other, or it is texture.
+    own = cv2.max(cv2.absdiff(luma[:-4], middle), cv2.absdiff(luma[4:], middle))
+    out = cv2.max(up, down)
+    return float(np.count_nonzero((out > step) & (own < out)) / out.size)
+
+
+def _steepest(luma: Plane, share: float) -> float:
+    steps = [cv2.absdiff(luma[:, 1:], luma[:, :-1]), cv2.absdiff(luma[1:], luma[:-1])]
+    histogram = sum(np.bincount(step.ravel(), minlength=256) for step in steps)
+    return percentile(np.asarray(histogram), 100.0 * (1.0 - share))
+
+
+def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = plane.shape
+    return plane.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX)
