@@ -22,7 +22,7 @@ _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 _PR_SET_NAME = 15
 _PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 38, 39
 _OOM_SCORE_ADJ = 800
-_CPU_GRACE_SECONDS = 5
+_CPU_GRACE_SECONDS = 2
 
 _CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)
 """Version 3 of the interface, the calling thread."""
