@@ -1,0 +1,70 @@
+"""How stamps of the source become stamps of what is written: pure arithmetic on a plan, the same for every segment.
+
+A segment counts from the first frame of the video plus one constant delay, so that no decode time is negative
+(fragment headers hold unsigned times) and every reader sees one clock over all segments. The joined file drops the
+delay again and adds the one origin shared with the sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from processing.media.specs import Plan, Timeline
+
+REORDER_FRAMES = 2
+"""How many frames x264 holds back where B-frames may refer to each other: its default pyramid."""
+
+
+def ticks(plan: Plan, start: int = 0, stop: int | None = None) -> list[int]:
+    """Return when the frames [start, stop) are shown, in ticks of the encoding counted from the video's first frame."""
+    timeline = plan.timeline
+    scale = timeline.time_base / plan.encoding.time_base
+    first = timeline.pts[0]
+    stamps = []
+    for pts in timeline.pts[start:stop]:
+        stamp, rest = divmod((pts - first) * scale.numerator, scale.denominator)
+        if rest:
+            raise ValueError(f"pts {pts} of the source is no whole number of ticks of {plan.encoding.time_base} s")
+        stamps.append(stamp)
+    return stamps
+
+
+def last_duration(plan: Plan) -> int:
+    """Return how long the last frame is shown, in ticks of the encoding, at least one."""
+    return max(1, round(plan.timeline.last_duration * plan.timeline.time_base / plan.encoding.time_base))
+
+
+def decode_delay(plan: Plan) -> int:
+    """Return the delay added to the stamps of every segment, in ticks: the least that keeps decode times from 0 on.
+
+    x264 gives the first packet of a segment the decode time start - (pts of its third frame - pts of its first).
+    """
+    delay = 0
+    for segment in plan.segments:
+        shown = ticks(plan, segment.start, min(segment.start + REORDER_FRAMES + 1, segment.stop))
+        delay = max(delay, shown[-1] - shown[0] - shown[0])
+    return delay
+
+
+def decode_times(stamps: Sequence[int]) -> list[int]:
+    """Return the decode time of each packet from the pts of a whole stream's packets, both in decode order.
+
+    With B-frames d deep, packet j is decoded when the frame j - d is shown, the first d ones as far ahead of that as
+    frame d is shown after frame 0. `[0, 20, 10, 30]` has d = 1 and gives `[-10, 0, 10, 20]`. The pts are distinct.
+    """
+    shown = sorted(stamps)
+    place = {stamp: index for index, stamp in enumerate(shown)}
+    depth = max((index - place[stamp] for index, stamp in enumerate(stamps)), default=0)
+    if depth == 0:
+        return shown
+    lead = shown[depth] - shown[0]
+    return [stamp - lead for stamp in shown[:depth]] + shown[: len(shown) - depth]
+
+
+def frame_rate(timeline: Timeline) -> Fraction:
+    """Return the average frame rate over all frames, with a denominator small enough for an encoder's header."""
+    pts = timeline.pts
+    shown = pts[-1] - pts[0] + max(1, timeline.last_duration)
+    rate = len(pts) / (shown * timeline.time_base)
+    return min(max(rate, Fraction(1, 60)), Fraction(1000)).limit_denominator(1001)

@@ -1,0 +1,204 @@
+"""What was written, read again: every figure of a receipt is measured on the finished file, none is assumed.
+
+Only here is a joined file compared with what was promised; whatever differs is an OutputMismatch that names all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from processing.media.durable import sha256_of
+from processing.media.encode import written_aspect
+from processing.media.errors import OutputMismatch
+from processing.media.fingerprint import fingerprint
+from processing.media.probe import probe
+from processing.media.sound import PayloadDigest, TrackRecord, codec_of
+from processing.media.sources import open_source
+from processing.media.specs import AudioReceipt, Colour, Plan, Receipt, SegmentResult, VideoStream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What a joined file must hold, beside what its plan says."""
+
+    shown: Sequence[int]
+    """Stamps of the frames, in ticks of the encoding from the video's first frame, strictly increasing."""
+    start: int
+    """Where the first frame stands after the common origin, in ticks of the encoding."""
+    tracks: tuple[TrackRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    video: VideoStream
+    shown: list[int]
+    time_base: Fraction
+    sound: dict[int, tuple[PayloadDigest, Fraction | None]]
+    """By the stream's index in the output: its payload and when its first packet is heard, in seconds."""
+    duration_seconds: float
+
+
+def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[SegmentResult]) -> Receipt:
+    """Read the joined file and return its receipt; OutputMismatch with every difference where it is not as promised."""
+    measured = _measure(output)
+    audio = tuple(_audio_receipt(record, measured) for record in promise.tracks)
+    found = {record.index for record in promise.tracks}
+    lost = [stream for stream in plan.probe.audio if stream.index not in found]
+    pts_equal = _pts_equal(measured, promise, plan.encoding.time_base)
+    differences = [
+        *_picture_differences(measured.video, plan),
+        *([] if pts_equal else [_first_pts_difference(measured, promise)]),
+        *_sound_differences(audio, measured, promise, plan.encoding.time_base),
+    ]
+    if differences:
+        raise OutputMismatch("; ".join(differences))
+    copied = plan.video == "copy"
+    return Receipt(
+        frames_from_scan=plan.timeline.frames_from_scan,
+        frames_from_decode=len(measured.shown) if copied else sum(result.frames_from_decode for result in results),
+        frames_out=len(measured.shown),
+        pts_equal=pts_equal,
+        pts_repaired=plan.timeline.repaired,
+        audio=audio
+        + tuple(
+            AudioReceipt(index=stream.index, codec=stream.codec, mode="dropped", packets=0, payload_equal=None)
+            for stream in lost
+        ),
+        rotation_degrees=measured.video.rotation_degrees,
+        sample_aspect=measured.video.sample_aspect,
+        colour=measured.video.colour,
+        width_px=measured.video.width_px,
+        height_px=measured.video.height_px,
+        duration_seconds=measured.duration_seconds,
+        size_bytes=output.stat().st_size,
+        sha256=sha256_of(output),
+        fingerprints=tuple(sorted({result.fingerprint for result in results} | {fingerprint()})),
+        corrupt_frames=sum(result.corrupt_frames for result in results),
+        dropped_streams=tuple(f"{other.kind} stream {other.index} ({other.codec})" for other in plan.probe.other)
+        + tuple(f"audio stream {stream.index} ({stream.codec})" for stream in lost),
+        warnings=plan.warnings + _warnings(plan, promise, results),
+    )
+
+
+def _measure(path: Path) -> _Measured:
+    facts = probe(path)
+    stamps: list[int] = []
+    first: dict[int, Fraction | None] = {}
+    with open_source(path) as container:
+        picture = container.streams[facts.video.index]
+        sound = {stream.index: PayloadDigest(codec_of(stream)) for stream in container.streams.audio}
+        for packet in container.demux([picture, *container.streams.audio]):
+            if not packet.size:
+                continue
+            if packet.stream_index == picture.index:
+                # A frame hidden by an edit list is a frame lost.
+                if packet.pts is not None and not packet.is_discard:
+                    stamps.append(packet.pts)
+                continue
+            sound[packet.stream_index].update(packet)
+            if packet.stream_index not in first and packet.pts is not None and packet.time_base:
+                first[packet.stream_index] = packet.pts * packet.time_base
+        duration_seconds = float(container.duration or 0) / 1_000_000
+    return _Measured(
+        video=facts.video,
+        shown=sorted(stamps),
+        time_base=facts.video.time_base,
+        sound={index: (digest, first.get(index)) for index, digest in sound.items()},
+        duration_seconds=duration_seconds,
+    )
+
+
+def _pts_equal(measured: _Measured, promise: Promise, tick: Fraction) -> bool:
+    scale = measured.time_base / tick
+    promised = (stamp + promise.start for stamp in promise.shown)
+    return len(measured.shown) == len(promise.shown) and all(
+        found * scale.numerator == wanted * scale.denominator
+        for found, wanted in zip(measured.shown, promised, strict=True)
+    )
+
+
+def _first_pts_difference(measured: _Measured, promise: Promise) -> str:
+    return (
+        f"{len(measured.shown)} frames from {measured.shown[:3]} (time base {measured.time_base}) instead of "
+        f"{len(promise.shown)} from {[stamp + promise.start for stamp in promise.shown[:3]]}"
+    )
+
+
+def _picture_differences(video: VideoStream, plan: Plan) -> list[str]:
+    encoding, source = plan.encoding, plan.probe.video
+    copied = plan.video == "copy"
+    wanted_size = (source.width_px, source.height_px) if copied else (encoding.width_px, encoding.height_px)
+    wanted_turn = source.rotation_degrees if copied else encoding.rotation_degrees
+    wanted_aspect = source.sample_aspect if copied else written_aspect(encoding.sample_aspect)
+    wanted_colour = source.colour if copied else encoding.colour
+    differences = []
+    if (video.width_px, video.height_px) != wanted_size:
+        differences.append(f"size {video.width_px}x{video.height_px} instead of {wanted_size[0]}x{wanted_size[1]}")
+    if (video.rotation_degrees - wanted_turn) % 360:
+        differences.append(f"rotation {video.rotation_degrees} instead of {wanted_turn}")
+    if video.sample_aspect != wanted_aspect:
+        differences.append(f"sample aspect {video.sample_aspect} instead of {wanted_aspect}")
+    if not _is_colour_kept(video.colour, wanted_colour):
+        differences.append(f"{video.colour} instead of {wanted_colour}")
+    return differences
+
+
+def _is_colour_kept(found: Colour, wanted: Colour) -> bool:
+    """Return whether everything specified is there; what was left open may be named by the encoder.
+
+    Limited range needs no mention: H.264 means it where nothing is said (ITU-T H.264, E.2.1).
+    """
+    return (
+        (wanted.range in ("unspecified", found.range) or (wanted.range, found.range) == ("limited", "unspecified"))
+        and wanted.primaries in (2, found.primaries)
+        and wanted.transfer in (2, found.transfer)
+        and wanted.matrix in (2, found.matrix)
+    )
+
+
+def _audio_receipt(record: TrackRecord, measured: _Measured) -> AudioReceipt:
+    digest, _ = measured.sound[record.output_index]
+    equal = digest.hexdigest() == record.payload_sha256 if record.payload_sha256 is not None else None
+    return AudioReceipt(
+        index=record.index, codec=record.codec, mode=record.mode, packets=digest.packets, payload_equal=equal
+    )
+
+
+def _sound_differences(
+    audio: Sequence[AudioReceipt], measured: _Measured, promise: Promise, tick: Fraction
+) -> list[str]:
+    differences = []
+    for receipt, record in zip(audio, promise.tracks, strict=True):
+        if receipt.payload_equal is False:
+            differences.append(f"audio stream {record.index}: payload differs from the source's")
+        _, heard = measured.sound[record.output_index]
+        if record.first_pts is None or heard is None:
+            continue
+        wanted = Fraction(record.first_pts, record.rate_hz)
+        if abs(heard - wanted) > max(tick, Fraction(1, record.rate_hz)):
+            differences.append(f"audio stream {record.index}: starts at {float(heard)} instead of {float(wanted)} s")
+    return differences
+
+
+def _warnings(plan: Plan, promise: Promise, results: Sequence[SegmentResult]) -> tuple[str, ...]:
+    warnings = []
+    missing = len(plan.timeline.pts) - len(promise.shown)
+    if missing:
+        warnings.append(f"frames_missing: {missing} of {len(plan.timeline.pts)} frames could not be decoded")
+    corrupt = sum(result.corrupt_frames for result in results)
+    if corrupt:
+        warnings.append(f"frames_corrupt: the decoder reports damage in {corrupt} frames")
+    warnings += [
+        f"audio_transcoded: stream {record.index} ({record.codec}) is AAC in the result"
+        for record in promise.tracks
+        if record.mode == "transcoded"
+    ]
+    warnings += [
+        f"audio_damaged: {record.undecoded_packets} packets of stream {record.index} could not be decoded"
+        for record in promise.tracks
+        if record.undecoded_packets
+    ]
+    return tuple(warnings)
