@@ -39,18 +39,19 @@ class Lease:
 class Leases:
     """The heartbeat of one worker process."""
 
-    def __init__(self, *, worker: str, slots: int, layers: list[str]) -> None:
+    def __init__(self, *, worker: str, slots: int) -> None:
         self.worker = worker
         self._slots = slots
-        self._layers = layers
+        self._layers: tuple[str, ...] = ()
         self._held: dict[tuple[int, int], Lease] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
-    def start(self) -> None:
-        """Begin to beat."""
+    def start(self, *, layers: tuple[str, ...]) -> None:
+        """Begin to beat, and say which layers of the sandbox are active."""
+        self._layers = layers
         self._thread.start()
 
     @property
@@ -113,7 +114,7 @@ class Leases:
 
     def _say_alive(self, running: int) -> None:
         slots = 0 if self._draining else self._slots
-        facts = {"slots": slots, "running": running, "layers": self._layers, "seen_at": Now()}
+        facts = {"slots": slots, "running": running, "layers": list(self._layers), "seen_at": Now()}
         if not Worker.objects.filter(pk=self.worker).update(**facts):
             Worker.objects.create(name=self.worker, started_at=Now(), **facts)
 

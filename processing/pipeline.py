@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from celery import Signature, chain, signature
@@ -265,12 +266,12 @@ def cancel(job_id: UUID | str) -> Job:
 
 def _fail(job: Job, code: str, detail: str, *, retryable: bool) -> None:
     error = {"code": code, "detail": detail, "retryable": retryable}
-    fields = {"error_code": code, "error_detail": detail, "error_retryable": retryable}
+    fields: dict[str, Any] = {"error_code": code, "error_detail": detail, "error_retryable": retryable}
     jobs.record(job, "failed", to=State.FAILED, data=error, **fields, **_metadata_given_up(job))
     steps.close(job)
     logger.warning("job failed", extra={"job": job.pk, "code": code, "detail": detail})
 
 
-def _metadata_given_up(job: Job) -> dict[str, str]:
+def _metadata_given_up(job: Job) -> dict[str, Any]:
     at_work = job.metadata_state != Job.MetadataState.READY
     return {"metadata_state": Job.MetadataState.FAILED} if at_work else {}

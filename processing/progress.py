@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, F, Min, Q, Sum
@@ -62,11 +63,11 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
         )
         .order_by()
     )
-    found = {row["job_id"]: row for row in rows}
+    found: dict[UUID, Mapping[str, Any]] = {row["job_id"]: row for row in rows}
     return {job.pk: _progress(job, found.get(job.pk, {})) for job in jobs}
 
 
-def _progress(job: Job, row: dict) -> Progress:
+def _progress(job: Job, row: Mapping[str, Any]) -> Progress:
     frames = row.get("frames") or 0
     speed = left = None
     if frames and job.frames_total and job.source_seconds and row.get("began"):

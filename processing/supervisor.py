@@ -20,9 +20,11 @@ from django.db import close_old_connections
 from processing import dispatch, nudge, pipeline, storage
 from processing.leases import Lease, Leases
 from processing.live import doorbell
-from processing.media import launcher, sandbox
 from processing.media.errors import MediaError, ProcessCrashed, StorageFull
-from processing.models import Job
+from processing.media.launcher import MediaProcesses
+from processing.media.limits import limits_for
+from processing.media.supervision import Usage
+from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.errors import DATABASE_AWAY, Fenced, JobClosed
 from processing.state.step import Claim
@@ -35,9 +37,12 @@ DATABASE_PATIENCE_SECONDS = 600.0
 class Work:
     """What one step's work may use: its claim, its job, files by key, and the media process."""
 
-    def __init__(self, claim: Claim, job: Job, lease: Lease, processes: launcher.MediaProcesses) -> None:
+    job: Job
+    """Set once the claim has been seen to belong to an open job."""
+
+    def __init__(self, claim: Claim, lease: Lease, processes: MediaProcesses) -> None:
         self.claim = claim
-        self.job = job
+        self.used: dict[str, float] = {}
         self._lease = lease
         self._processes = processes
         self._written: list[str] = []
@@ -55,23 +60,37 @@ class Work:
 
     def run(self, operation: str, request: object, answer: type[Answer]) -> Answer:
         """Run an operation in a media process until it answers, fails, stalls or the lease is lost."""
-        limits = launcher.limits_for(
+        limits = limits_for(
             operation,
             address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES,
             wall_seconds=settings.VIDEOPROC_STEP_SECONDS,
             stall_seconds=settings.VIDEOPROC_STALL_SECONDS,
         )
         result = self._processes.run(
-            operation, request, answer, limits=limits, on_progress=self._progressed, stop=self._lease.stop
+            operation,
+            request,
+            answer,
+            limits=limits,
+            on_progress=self._progressed,
+            on_ended=self._note_usage,
+            stop=self._lease.stop,
         )
         for key in self._written:
             storage.store(key)
         return result
 
     def discard(self) -> None:
-        """Remove what this attempt wrote."""
+        """Remove what this attempt wrote, unless the row refers to it: a commit may succeed and its answer get lost."""
+        try:
+            published = set(Step.objects.filter(pk=self.claim.step_id).values_list("output", flat=True))
+        except DATABASE_AWAY:
+            return  # the job's clean-up removes it
         for key in self._written:
-            storage.delete(key)
+            if key not in published:
+                storage.delete(key)
+
+    def _note_usage(self, usage: Usage) -> None:
+        self.used = {"cpu_seconds": round(usage.cpu_seconds, 2), "peak_mib": usage.peak_rss_bytes >> 20}
 
     def _progressed(self, frames_done: int) -> None:
         self._lease.frames_done = frames_done
@@ -82,13 +101,13 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.worker = f"{socket.gethostname()}-{os.getpid()}"
-        self.processes = launcher.MediaProcesses()
-        self.leases = Leases(worker=self.worker, slots=settings.VIDEOPROC_WORKER_SLOTS, layers=sandbox.active_layers())
+        self.processes = MediaProcesses()
+        self.leases = Leases(worker=self.worker, slots=settings.VIDEOPROC_WORKER_SLOTS)
 
     def start(self) -> None:
         """Start the zygote, the heartbeat, the doorbell and the nudger."""
         self.processes.start()
-        self.leases.start()
+        self.leases.start(layers=self.processes.active_layers())
         doorbell.start()
         nudge.start(dispatch.hint_due)
 
@@ -112,46 +131,37 @@ class Supervisor:
         if claim is None:
             return
         with self.leases.held(claim) as lease:
-            outcome = self._end(claim, lease, work)
-        logger.info(
-            "step %s",
-            outcome,
-            extra={
-                "job": claim.job_id,
-                "step": claim.kind,
-                "index": claim.index,
-                "attempt": claim.attempt,
-                "seconds": round(time.monotonic() - began, 2),
-            },
-        )
+            task = Work(claim, lease, self.processes)
+            outcome = _carry_out(task, work)
+        facts = {"job": claim.job_id, "step": claim.kind, "index": claim.index, "attempt": claim.attempt}
+        logger.info("step %s", outcome, extra={**facts, "seconds": round(time.monotonic() - began, 2), **task.used})
 
-    def _end(self, claim: Claim, lease: Lease, work: Callable[[Work], None]) -> str:
-        task: Work | None = None
-        try:
-            job = patiently(lambda: pipeline.started(claim))
-            task = Work(claim, job, lease, self.processes)
-            work(task)
-        except (Fenced, JobClosed) as exc:
-            outcome, void = f"void: {exc}", True
-        except MediaError as exc:
-            outcome, void = self._failed(claim, lease, exc), True
-        except OSError as exc:
-            outcome, void = self._failed(claim, lease, StorageFull(f"storage: {exc}")), True
-        except DATABASE_AWAY as exc:
-            # The lease lapses and the step comes back; what was written may still be wanted by nobody.
-            outcome, void = f"left to its lease: {exc}", True
-        else:
-            return "done"
-        if void and task is not None:
-            task.discard()
-        return outcome
 
-    def _failed(self, claim: Claim, lease: Lease, error: MediaError) -> str:
-        try:
-            patiently(lambda: pipeline.step_failed(claim, error))
-        except (Fenced, JobClosed) as exc:
-            return f"void: {exc}"
-        return f"failed: {error.code}"
+def _carry_out(task: Work, work: Callable[[Work], None]) -> str:
+    """Do the work and return how it ended, for the log; whatever was written is removed unless a row refers to it."""
+    try:
+        task.job = patiently(lambda: pipeline.started(task.claim))
+        work(task)
+    except (Fenced, JobClosed) as exc:
+        outcome = f"void: {exc}"
+    except MediaError as exc:
+        outcome = _failed(task.claim, exc)
+    except DATABASE_AWAY as exc:
+        outcome = f"left to its lease: {exc}"
+    except OSError as exc:
+        outcome = _failed(task.claim, StorageFull(f"storage: {exc}"))
+    else:
+        return "done"
+    task.discard()
+    return outcome
+
+
+def _failed(claim: Claim, error: MediaError) -> str:
+    try:
+        patiently(lambda: pipeline.step_failed(claim, error))
+    except (Fenced, JobClosed) as exc:
+        return f"void: {exc}"
+    return f"failed: {error.code}"
 
 
 def patiently(change: Callable[[], Answer]) -> Answer:

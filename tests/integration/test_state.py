@@ -1,0 +1,273 @@
+"""What the rows promise, on both databases: one claimer, one joiner, fenced writes, consecutive events, final ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import override_settings
+
+from processing import dispatch, pipeline, progress
+from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, UnsupportedCodec
+from processing.models import Event, Job, Step, Worker
+from processing.state import job as jobs
+from processing.state import step as steps
+from processing.state.clock import after
+from processing.state.errors import Fenced, IllegalMove, JobClosed
+from tests import rows
+
+Kind = Step.Kind
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def side_by_side(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Run the calls at once in threads of their own; return their results, an exception where one was raised."""
+    results: list[Any] = [None] * len(calls)
+    gate = threading.Barrier(len(calls))
+
+    def run(position: int, call: Callable[[], Any]) -> None:
+        gate.wait()
+        try:
+            results[position] = call()
+        except (Fenced, JobClosed, IllegalMove) as exc:
+            results[position] = exc
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def lapse(claim: steps.Claim) -> None:
+    """Let a claim's lease be over."""
+    Step.objects.filter(pk=claim.step_id).update(lease_until=after(-1))
+
+
+def seqs(job: Job) -> list[int]:
+    return list(Event.objects.filter(job=job).order_by("seq").values_list("seq", flat=True))
+
+
+def test_a_job_runs_from_accepted_to_ready_with_consecutive_events() -> None:
+    job = rows.finished(rows.accepted())
+    assert job.state == Job.State.READY
+    assert job.result_key == "result.mp4"
+    assert job.ended_at is not None
+    names = list(job.events.values_list("name", flat=True))
+    assert names == [
+        "accepted",
+        "probing_started",
+        "metadata_extracted",
+        "diagnosed",
+        "planned",
+        "segment_enhanced",
+        "joining_started",
+        "joined",
+        "stills_made",
+        "published",
+    ]
+    assert seqs(job) == list(range(1, len(names) + 1))
+    percents = list(job.events.values_list("percent", flat=True))
+    assert percents == sorted(percents)
+    assert percents[-1] == 100.0
+
+
+def test_a_plan_without_segments_goes_straight_to_the_join() -> None:
+    job = rows.planned(rows.accepted(), segments=0)
+    assert job.state == Job.State.JOINING
+    rows.claimed(job, Kind.JOIN)
+
+
+def test_one_of_many_claimers_gets_the_step() -> None:
+    job = rows.accepted()
+    calls = [lambda n=n: steps.claim(job.pk, 1, Kind.METADATA, 0, worker=f"worker-{n}") for n in range(8)]
+    won = [claim for claim in side_by_side(calls) if claim is not None]
+    assert len(won) == 1
+    assert won[0].attempt == 1
+    assert Step.objects.get(pk=won[0].step_id).state == Step.State.RUNNING
+
+
+def test_the_last_of_many_finishers_and_only_that_one_begins_the_join() -> None:
+    job = rows.planned(rows.accepted(), segments=8)
+    claims = [rows.claimed(job, Kind.SEGMENT, index) for index in range(8)]
+
+    def finish(claim: steps.Claim) -> None:
+        pipeline.segment_enhanced(claim, rows.segment_result(claim.index), f"segment-{claim.index}")
+
+    assert side_by_side([lambda c=c: finish(c) for c in claims]) == [None] * 8
+    job.refresh_from_db()
+    assert job.state == Job.State.JOINING
+    assert Step.objects.filter(job=job, kind=Kind.JOIN).count() == 1
+    assert Event.objects.filter(job=job, name="joining_started").count() == 1
+    assert seqs(job) == list(range(1, job.seq + 1))
+
+
+def test_a_write_of_an_earlier_attempt_is_refused() -> None:
+    job = rows.planned(rows.accepted(), segments=1)
+    slow = rows.claimed(job, Kind.SEGMENT)
+    lapse(slow)
+    assert dispatch.expire_leases() == 1
+    quick = rows.claimed(job, Kind.SEGMENT, worker="worker-2")
+    assert quick.attempt == 2
+    assert quick.losses == 1
+    with pytest.raises(Fenced):
+        pipeline.segment_enhanced(slow, rows.segment_result(0), "late.mp4")
+    assert Step.objects.get(pk=quick.step_id).output == ""
+    pipeline.segment_enhanced(quick, rows.segment_result(0), "right.mp4")
+    with pytest.raises(Fenced):
+        pipeline.segment_enhanced(quick, rows.segment_result(0), "twice.mp4")
+    assert Step.objects.get(pk=quick.step_id).output == "right.mp4"
+
+
+def test_a_refused_write_leaves_no_event_behind() -> None:
+    job = rows.planned(rows.accepted(), segments=2)
+    slow = rows.claimed(job, Kind.SEGMENT)
+    lapse(slow)
+    dispatch.expire_leases()
+    before = seqs(job)
+    with pytest.raises(Fenced):
+        pipeline.segment_enhanced(slow, rows.segment_result(0), "late.mp4")
+    assert seqs(job) == before
+
+
+def test_a_lapsed_lease_that_nobody_took_is_renewed_by_its_holder() -> None:
+    job = rows.accepted()
+    claim = rows.claimed(job, Kind.METADATA)
+    lapse(claim)
+    steps.renew([claim])
+    assert dispatch.expire_leases() == 0
+    assert steps.still_held([claim]) == {claim.step_id}
+
+
+def test_ten_lost_workers_end_the_job_with_a_reason() -> None:
+    job = rows.accepted()
+    for _ in range(10):
+        lapse(rows.claimed(job, Kind.METADATA))
+        dispatch.expire_leases()
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (Job.State.FAILED, "worker_lost")
+    assert job.metadata_state == Job.MetadataState.FAILED
+    assert steps.claim(job.pk, 1, Kind.METADATA, 0, worker="worker-1") is None
+
+
+@override_settings(VIDEOPROC_BACKOFF_SECONDS=0.0)
+def test_three_crashes_end_the_job_and_a_full_disk_costs_no_strike() -> None:
+    job = rows.planned(rows.accepted(), segments=1)
+    for _ in range(5):
+        pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), StorageFull("no space"))
+    for _ in range(2):
+        pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
+    job.refresh_from_db()
+    assert job.state == Job.State.ENHANCING
+    assert Step.objects.get(job=job, kind=Kind.SEGMENT).error_code == "process_crashed"
+    pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (Job.State.FAILED, "process_crashed")
+    assert "3 times" in job.error_detail
+
+
+def test_a_fault_of_the_file_ends_the_job_at_once() -> None:
+    job = rows.accepted()
+    pipeline.step_failed(rows.claimed(job, Kind.METADATA), UnsupportedCodec("codec none"))
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.error_retryable) == (Job.State.FAILED, "unsupported_codec", False)
+
+
+def test_backoff_keeps_a_step_from_being_taken_too_early() -> None:
+    job = rows.accepted()
+    pipeline.step_failed(rows.claimed(job, Kind.METADATA), ProcessCrashed("signal 11"))
+    assert steps.claim(job.pk, 1, Kind.METADATA, 0, worker="worker-1") is None
+    assert steps.due(10) == []
+    Step.objects.update(not_before=after(-1))
+    assert len(steps.due(10)) == 1
+
+
+def test_cancel_is_final_and_takes_the_claims_away() -> None:
+    job = rows.planned(rows.accepted(), segments=3)
+    claim = rows.claimed(job, Kind.SEGMENT)
+    results = side_by_side([lambda: pipeline.cancel(job.pk) for _ in range(4)])
+    assert sum(isinstance(result, JobClosed) for result in results) == 3
+    assert steps.still_held([claim]) == set()
+    with pytest.raises(JobClosed):
+        pipeline.segment_enhanced(claim, rows.segment_result(0), "late.mp4")
+    job.refresh_from_db()
+    assert job.state == Job.State.CANCELLED
+    assert set(job.steps.exclude(state="done").values_list("state", flat=True)) == {"cancelled"}
+    assert steps.due(10) == []
+
+
+def test_a_damaged_segment_runs_again_in_a_new_epoch_and_the_others_stay() -> None:
+    job = rows.planned(rows.accepted(), segments=3)
+    for index in range(3):
+        rows.enhance(job, index)
+    pipeline.step_failed(rows.claimed(job, Kind.JOIN), SegmentDamaged("segment 1: digest differs", index=1))
+    job.refresh_from_db()
+    assert (job.epoch, job.state) == (2, Job.State.ENHANCING)
+    assert [step.index for step in steps.due(10)] == [1]
+    rows.enhance(job, 1)
+    job.refresh_from_db()
+    assert job.state == Job.State.JOINING
+    assert rows.claimed(job, Kind.JOIN).epoch == 2
+    assert seqs(job) == list(range(1, job.seq + 1))
+
+
+def test_no_edge_leads_back_or_out_of_an_end() -> None:
+    job = rows.finished(rows.accepted())
+    with transaction.atomic(), pytest.raises(JobClosed):
+        jobs.lock(job.pk)
+    fresh = rows.accepted()
+    with transaction.atomic(), pytest.raises(IllegalMove):
+        jobs.record(jobs.lock(fresh.pk), "published", to=Job.State.READY)
+    terminal = {state for state in Job.State if state not in jobs.EDGES}
+    assert terminal == Job.TERMINAL
+
+
+def test_a_hint_is_marked_by_one_dispatcher_and_due_again_when_it_is_old() -> None:
+    rows.accepted()
+    (step,) = steps.due(10)
+    assert sorted(side_by_side([lambda: steps.mark_hinted(step) for _ in range(4)])) == [False, False, False, True]
+    assert steps.due(10) == []
+    Step.objects.update(hinted_at=after(-21))
+    assert [due.pk for due in steps.due(10)] == [step.pk]
+
+
+def test_no_more_steps_are_hinted_than_live_slots_and_two() -> None:
+    rows.planned(rows.accepted(), segments=10)
+    Worker.objects.create(name="live", slots=2, seen_at=after(0), started_at=after(0))
+    Worker.objects.create(name="dead", slots=64, seen_at=after(-60), started_at=after(-60))
+    assert dispatch._room() == 4
+    for step in steps.due(3):
+        assert steps.mark_hinted(step)
+    assert dispatch._room() == 1
+
+
+def test_progress_counts_frames_and_never_goes_back() -> None:
+    job = rows.planned(rows.accepted(), segments=2)
+    first = rows.claimed(job, Kind.SEGMENT, 0)
+    steps.advance(first, 7)
+    steps.advance(first, 5)
+    halfway = progress.measure([job])[job.pk]
+    assert (halfway.frames_done, halfway.frames_total, halfway.segments_done) == (7, 20, 0)
+    lapse(first)
+    dispatch.expire_leases()
+    again = rows.claimed(job, Kind.SEGMENT, 0)
+    steps.advance(again, 2)
+    assert progress.measure([job])[job.pk].percent == halfway.percent
+
+
+def test_events_of_many_writers_have_no_gap() -> None:
+    job = rows.planned(rows.accepted(), segments=6)
+    claims = [rows.claimed(job, Kind.SEGMENT, index) for index in range(6)]
+
+    def fail(claim: steps.Claim) -> None:
+        pipeline.step_failed(claim, StorageFull("no space"))
+
+    assert side_by_side([lambda c=c: fail(c) for c in claims]) == [None] * 6
+    job.refresh_from_db()
+    assert seqs(job) == list(range(1, job.seq + 1))
