@@ -17,7 +17,7 @@ from processing.media.fingerprint import fingerprint
 from processing.media.probe import probe
 from processing.media.sound import PayloadDigest, TrackRecord, codec_of
 from processing.media.sources import open_source
-from processing.media.specs import AudioReceipt, Colour, Plan, Receipt, SegmentResult, VideoStream
+from processing.media.specs import AudioReceipt, AudioStream, Colour, Plan, Receipt, SegmentResult, VideoStream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
     pts_equal = _pts_equal(measured, promise, plan.encoding.time_base)
     differences = [
         *_picture_differences(measured.video, plan),
-        *([] if pts_equal else [_first_pts_difference(measured, promise)]),
+        *([] if pts_equal else [_pts_difference(measured, promise)]),
         *_sound_differences(audio, measured, promise, plan.encoding.time_base),
     ]
     if differences:
@@ -79,7 +79,7 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         corrupt_frames=sum(result.corrupt_frames for result in results),
         dropped_streams=tuple(f"{other.kind} stream {other.index} ({other.codec})" for other in plan.probe.other)
         + tuple(f"audio stream {stream.index} ({stream.codec})" for stream in lost),
-        warnings=plan.warnings + _warnings(plan, promise, results),
+        warnings=plan.warnings + _warnings(plan, promise, results, lost),
     )
 
 
@@ -120,7 +120,7 @@ def _pts_equal(measured: _Measured, promise: Promise, tick: Fraction) -> bool:
     )
 
 
-def _first_pts_difference(measured: _Measured, promise: Promise) -> str:
+def _pts_difference(measured: _Measured, promise: Promise) -> str:
     return (
         f"{len(measured.shown)} frames from {measured.shown[:3]} (time base {measured.time_base}) instead of "
         f"{len(promise.shown)} from {[stamp + promise.start for stamp in promise.shown[:3]]}"
@@ -183,22 +183,14 @@ def _sound_differences(
     return differences
 
 
-def _warnings(plan: Plan, promise: Promise, results: Sequence[SegmentResult]) -> tuple[str, ...]:
-    warnings = []
-    missing = len(plan.timeline.pts) - len(promise.shown)
-    if missing:
-        warnings.append(f"frames_missing: {missing} of {len(plan.timeline.pts)} frames could not be decoded")
-    corrupt = sum(result.corrupt_frames for result in results)
-    if corrupt:
-        warnings.append(f"frames_corrupt: the decoder reports damage in {corrupt} frames")
-    warnings += [
-        f"audio_transcoded: stream {record.index} ({record.codec}) is AAC in the result"
-        for record in promise.tracks
-        if record.mode == "transcoded"
-    ]
-    warnings += [
-        f"audio_damaged: {record.undecoded_packets} packets of stream {record.index} could not be decoded"
-        for record in promise.tracks
-        if record.undecoded_packets
-    ]
-    return tuple(warnings)
+def _warnings(
+    plan: Plan, promise: Promise, results: Sequence[SegmentResult], lost: Sequence[AudioStream]
+) -> tuple[str, ...]:
+    found = {
+        "frames_missing": len(promise.shown) < len(plan.timeline.pts),
+        "frames_corrupt": any(result.corrupt_frames for result in results),
+        "audio_transcoded": any(record.mode == "transcoded" for record in promise.tracks),
+        "audio_damaged": any(record.undecoded_packets for record in promise.tracks),
+        "audio_dropped": bool(lost),
+    }
+    return tuple(code for code, holds in found.items() if holds)

@@ -1,0 +1,75 @@
+"""One segment of a plan: decoded, enhanced and encoded while it streams through, then flushed to the disk.
+
+Invariant: the segment's frames are exactly the plan's, in order and at their times, or the result counts what the
+source could not give; warm-up frames pass the filters and are never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+
+from processing.media.clock import decode_delay, frame_rate, ticks
+from processing.media.decode import DecodedFrame, decode_segment
+from processing.media.encode import SegmentEncoder, frame_of
+from processing.media.enhancement.enhancer import Enhancer
+from processing.media.errors import OutputMismatch
+from processing.media.fingerprint import fingerprint
+from processing.media.pictures import Normaliser
+from processing.media.specs import Plan, SegmentResult
+from processing.media.stages import run_stages
+
+Report = Callable[[int], None]
+
+
+def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: Report) -> SegmentResult:
+    """Write segment `index` of the plan to `output` and return what it became.
+
+    `report` is told the number of frames encoded so far. Decoding, filters and encoding each have a thread; x264 and
+    the filters use one each, since segments run in parallel.
+
+    Raises a SourceError or TimelineMismatch from reading, StorageFull, and OutputMismatch where the count of frames
+    written is not that of the frames decoded.
+    """
+    cv2.setNumThreads(1)
+    segment = plan.segments[index]
+    reader = decode_segment(source, plan.probe, plan.timeline, segment)
+    normaliser = Normaliser(plan.encoding)
+    enhancer = Enhancer(plan.enhancement, plan.encoding.colour.range)
+    delay = decode_delay(plan)
+    stamps = [stamp + delay for stamp in ticks(plan, segment.start, segment.stop)]
+    frames_out = 0
+
+    def change(decoded: DecodedFrame) -> tuple[av.VideoFrame, int] | None:
+        planes = enhancer.process(normaliser.planes(decoded.frame), decoded.pts)
+        if decoded.is_warmup:
+            return None
+        return frame_of(planes), stamps[decoded.index - segment.start]
+
+    with SegmentEncoder(output, plan.encoding, frame_rate(plan.timeline)) as encoder:
+
+        def write(changed: tuple[av.VideoFrame, int]) -> None:
+            nonlocal frames_out
+            encoder.encode(*changed)
+            frames_out += 1
+            report(frames_out)
+
+        run_stages(reader, change, write)
+        written = encoder.close()
+    if not written.frames == frames_out == reader.frames_from_decode:
+        raise OutputMismatch(
+            f"segment {index}: {reader.frames_from_decode} frames decoded, {frames_out} encoded, "
+            f"{written.frames} written, {segment.stop - segment.start} planned"
+        )
+    return SegmentResult(
+        index=index,
+        frames_from_decode=reader.frames_from_decode,
+        frames_out=frames_out,
+        corrupt_frames=reader.corrupt_frames,
+        size_bytes=written.size_bytes,
+        sha256=written.sha256,
+        fingerprint=fingerprint(),
+    )
