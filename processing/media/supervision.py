@@ -124,7 +124,8 @@ class Supervision:
         """Return the answer of a process that has ended, or raise what became of it."""
         if self._verdict is not None:
             raise self._verdict
-        assert self._ended is not None, "watch() comes first"  # noqa: S101 - a slip of the caller, not of the process
+        if self._ended is None:
+            raise RuntimeError("watch() comes first")
         if os.WIFSIGNALED(self._ended.status):
             raise self._death(os.WTERMSIG(self._ended.status), self._ended.cpu_seconds)
         if self._frames.final is None:

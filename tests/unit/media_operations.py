@@ -56,7 +56,6 @@ def look_around(order: Order, report: Report) -> Reply:
         texts={
             **descriptors,
             "cwd": str(Path.cwd()),
-            "environ": Path("/proc/self/environ").read_text(),
             "core": str(resource.getrlimit(resource.RLIMIT_CORE)),
         },
     )
