@@ -14,6 +14,7 @@ from processing.media.diagnosis import diagnose
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
 from processing.media.enhancement.presets import choose
+from processing.media.errors import ResourceExceeded
 from processing.media.join import join_segments
 from processing.media.planning import make_plan
 from processing.media.probe import probe
@@ -33,6 +34,9 @@ from processing.media.requests import (
 from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
 from processing.media.stills import make_stills
 from processing.media.timeline import read_timeline
+
+MAX_SEGMENTS = 20_000
+"""A day and a half in segments of full length; a few frames spread over years would ask for more."""
 
 
 def _layers(request: LayersRequest, report: Report) -> tuple[str, ...]:
@@ -75,7 +79,9 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     header = probe(source)
     timeline = read_timeline(source, header)
     chosen = request.chosen
-    plan = make_plan(source, request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)
+    plan = make_plan(request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)
+    if len(plan.segments) > MAX_SEGMENTS:
+        raise ResourceExceeded(f"{len(plan.segments)} segments, at most {MAX_SEGMENTS}", code="resource_packets")
     with full_disk_is_typed(output):
         output.write_bytes(wire.to_json(plan))
     make_durable(output)

@@ -160,7 +160,7 @@ def _timeline(
     distances = [after - before for before, after in pairwise(pts)]
     usual = _usual_distance(pts)
     expected_pts = frozenset(pts)
-    keyframes = [0] if is_by_index else [bisect_left(pts, key) for key in scan.key_pts if key in expected_pts]
+    keyframes = [bisect_left(pts, key) for key in scan.key_pts if key in expected_pts]
     time_base = probe.video.time_base
     expected = scan.packets - scan.discarded
     warnings = []

@@ -1,0 +1,137 @@
+"""Decoded pictures brought to the one form the filters work on: 8-bit 4:2:0 planes of the planned, even size.
+
+Invariant: code values change only where the format forces it (bit depth, chroma sampling, RGB, HDR); the common case,
+8-bit 4:2:0, is handed on as views of the decoder's own memory without a copy.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.filter.graph import Graph
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from processing.media.enhancement.planes import Plane, Planes
+from processing.media.specs import Encoding
+
+PLANAR_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+HDR_TRANSFERS = frozenset({16, 18})
+"""SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), code points of ISO/IEC 23091-2."""
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+"""The same result on every CPU."""
+TONE_MAPPING = (
+    "out_primaries=bt709:out_transfer=bt709:out_color_matrix=bt709:out_range=limited:"
+    "intent=perceptual:flags=bicubic+accurate_rnd+bitexact"
+)
+LIMITED, FULL = 1, 2
+UNSPECIFIED_MATRIX = 2
+
+
+class Normaliser:
+    """Bring the frames of one source to the form of an encoding; it keeps converters, so one instance per segment."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.resized_frames = 0
+        """Frames whose own size was not the planned one: a source that changes its size midway."""
+        self._encoding = encoding
+        self._reformatter = VideoReformatter()
+        self._tone_mapping: tuple[tuple[int, int, str], Graph] | None = None
+
+    def planes(self, frame: VideoFrame) -> Planes:
+        """Return the planes of a decoded frame; views of its memory where nothing has to change.
+
+        HDR (PQ and HLG) is tone-mapped to BT.709, RGB gets the encoding's matrix, other formats keep their code values
+        as far as 8 bits hold them. Odd sizes are padded by one replicated row or column, other sizes scaled.
+        """
+        if frame.color_trc in HDR_TRANSFERS:
+            frame = self._tone_mapped(frame)
+        elif frame.format.name not in PLANAR_FORMATS:
+            frame = self._converted(frame)
+        if not self._is_planned_size(frame):
+            frame = self._resized(frame)
+        y, u, v = (_view(plane) for plane in frame.planes)
+        width, height = self._encoding.width_px, self._encoding.height_px
+        if y.shape != (height, width):
+            y = np.pad(y, ((0, height - y.shape[0]), (0, width - y.shape[1])), mode="edge")
+        return Planes(y, u, v)
+
+    def _is_planned_size(self, frame: VideoFrame) -> bool:
+        return (even(frame.width), even(frame.height)) == (self._encoding.width_px, self._encoding.height_px)
+
+    def _converted(self, frame: VideoFrame) -> VideoFrame:
+        """Convert to yuv420p; equal ranges on both sides leave code values alone, grey ones are always read as full."""
+        source_range = target_range = FULL if self._is_full_range or _is_grey(frame.format) else LIMITED
+        matrix = None
+        if frame.format.is_rgb:
+            source_range, matrix = FULL, self._encoding.colour.matrix
+            target_range = FULL if self._is_full_range else LIMITED
+        return self._reformatter.reformat(
+            frame,
+            format="yuv420p",
+            interpolation=EXACT,
+            src_color_range=source_range,
+            dst_color_range=target_range,
+            dst_colorspace=matrix if matrix != UNSPECIFIED_MATRIX else None,
+        )
+
+    def _resized(self, frame: VideoFrame) -> VideoFrame:
+        self.resized_frames += 1
+        code_range = FULL if self._is_full_range else LIMITED
+        return self._reformatter.reformat(
+            frame,
+            width=self._encoding.width_px,
+            height=self._encoding.height_px,
+            format="yuv420p",
+            interpolation=EXACT,
+            src_color_range=code_range,
+            dst_color_range=code_range,
+        )
+
+    def _tone_mapped(self, frame: VideoFrame) -> VideoFrame:
+        """Map HDR to BT.709 by FFmpeg's scale filter; building its tables takes longer than many frames, so keep it."""
+        shape = (frame.width, frame.height, frame.format.name)
+        if self._tone_mapping is None or self._tone_mapping[0] != shape:
+            self._tone_mapping = (shape, _tone_mapping_graph(*shape))
+        graph = self._tone_mapping[1]
+        graph.push(frame)
+        mapped = graph.pull()
+        assert isinstance(mapped, VideoFrame)  # noqa: S101  the graph ends in a video sink
+        return mapped
+
+    @property
+    def _is_full_range(self) -> bool:
+        return self._encoding.colour.range == "full"
+
+
+def even(size_px: int) -> int:
+    """Return a size that 4:2:0 can hold: the next even number.
+
+    >>> even(641), even(640)
+    (642, 640)
+    """
+    return size_px + size_px % 2
+
+
+def _tone_mapping_graph(width: int, height: int, pixel_format: str) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(
+        width=width, height=height, format=VideoFormat(pixel_format), time_base=Fraction(1, av.time_base)
+    )
+    scale = graph.add("scale", TONE_MAPPING)
+    graph.link_nodes(source, scale, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
+    return graph
+
+
+def _is_grey(pixel_format: VideoFormat) -> bool:
+    return len(pixel_format.components) <= 2 and not pixel_format.is_rgb
+
+
+def _view(plane: VideoPlane) -> Plane:
+    """Return the picture in a plane as an array over its memory, without the padding of its lines."""
+    lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]  # a buffer
+    return lines[: plane.height, : plane.width]

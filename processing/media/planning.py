@@ -1,0 +1,140 @@
+"""The plan of a video, everything its segments need beside the source: pure, so whoever computes it gets the same one.
+
+Invariant: every stamp of the source is a whole number of the output's ticks, and whatever of the source the result will
+not carry is named by a warning.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from processing.media.pictures import even
+from processing.media.segments import TARGETS_SECONDS, plan_segments
+from processing.media.specs import (
+    Colour,
+    Diagnosis,
+    Encoding,
+    Enhancement,
+    MediaProbe,
+    Plan,
+    Timeline,
+    VideoStream,
+)
+
+LEAST_TICKS_PER_SECOND = 10_000
+"""MP4 writers double a coarser time scale until it is this fine; here it is done before, so that ticks stay known."""
+HDR_TARGETS_SECONDS = (4, 8, 16)
+"""Each segment builds the tables of the tone mapping anew, seconds of work: fewer and longer ones."""
+BT709 = 1
+PLAYABLE_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+PLAYABLE_PROFILES = frozenset({"Constrained Baseline", "Baseline", "Main", "High"})
+INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
+RGB_MATRIX = 0
+
+
+def make_plan(
+    source_digest: str,
+    probe: MediaProbe,
+    timeline: Timeline,
+    diagnosis: Diagnosis,
+    enhancement: Enhancement,
+) -> Plan:
+    """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see."""
+    video = video_mode(probe, timeline, enhancement)
+    is_copy = video == "copy"
+    return Plan(
+        source_digest=source_digest,
+        probe=probe,
+        timeline=timeline,
+        diagnosis=diagnosis,
+        enhancement=enhancement,
+        video=video,
+        encoding=choose_encoding(probe.video),
+        segments=()
+        if is_copy
+        else plan_segments(timeline, TARGETS_SECONDS if probe.video.hdr == "none" else HDR_TARGETS_SECONDS),
+        warnings=_warnings(probe, timeline, diagnosis, is_copy=is_copy),
+    )
+
+
+def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) -> Literal["encode", "copy"]:
+    """Return "copy" where nothing is enhanced and browsers play the packets as they are, else "encode".
+
+    Packets that are cut short, broken in their times or meant to be left out are not passed on.
+    """
+    video = probe.video
+    is_playable = (
+        video.codec == "h264"
+        and video.pixel_format in PLAYABLE_FORMATS
+        and video.profile in PLAYABLE_PROFILES
+        and video.hdr == "none"
+        and video.field_order not in INTERLACED_ORDERS
+    )
+    is_sound = timeline.identity == "pts" and not timeline.warnings and not timeline.discarded_from_scan
+    return "copy" if is_playable and is_sound and not enhancement.choices else "encode"
+
+
+def choose_encoding(video: VideoStream) -> Encoding:
+    """Return how pictures are written: even sizes, the source's aspect, rotation and colour, ticks fine enough."""
+    return Encoding(
+        width_px=even(video.width_px),
+        height_px=even(video.height_px),
+        sample_aspect=video.sample_aspect,
+        rotation_degrees=video.rotation_degrees,
+        colour=output_colour(video),
+        time_base=output_time_base(video.time_base),
+    )
+
+
+def output_colour(video: VideoStream) -> Colour:
+    """Return the colour description of the result: the source's, BT.709 for HDR, with a YUV matrix for RGB."""
+    if video.hdr != "none":
+        return Colour(range="limited", primaries=BT709, transfer=BT709, matrix=BT709)
+    colour = video.colour
+    if colour.matrix == RGB_MATRIX or _is_rgb(video.pixel_format):
+        return Colour(range="limited", primaries=colour.primaries, transfer=colour.transfer, matrix=BT709)
+    return colour
+
+
+def output_time_base(time_base: Fraction) -> Fraction:
+    """Return 1/n such that every stamp in ticks of `time_base` is a whole number of its ticks.
+
+    >>> output_time_base(Fraction(1001, 30000)), output_time_base(Fraction(1, 1000))
+    (Fraction(1, 30000), Fraction(1, 16000))
+    """
+    ticks_per_second = time_base.denominator
+    while ticks_per_second < LEAST_TICKS_PER_SECOND:
+        ticks_per_second *= 2
+    return Fraction(1, ticks_per_second)
+
+
+def _warnings(probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is_copy: bool) -> tuple[str, ...]:
+    video = probe.video
+    found = {
+        "hdr_tone_mapped": video.hdr != "none" and not is_copy,
+        "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
+        "bit_depth_reduced": video.bit_depth > 8 and not is_copy,
+        "chroma_reduced": not is_copy and _loses_chroma(video.pixel_format),
+        "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
+        "size_padded": not is_copy and bool(video.width_px % 2 or video.height_px % 2),
+        "interlaced_kept": diagnosis.is_interlaced or video.field_order in INTERLACED_ORDERS,
+        "cover_art_dropped": any(stream.is_cover_art for stream in probe.other),
+        "subtitles_dropped": any(stream.kind == "subtitle" for stream in probe.other),
+        "chapters_dropped": bool(probe.chapters),
+        "further_video_dropped": any(stream.kind == "video" and not stream.is_cover_art for stream in probe.other),
+        "data_dropped": any(stream.kind in {"data", "attachment", "unknown"} for stream in probe.other),
+    }
+    return (*timeline.warnings, *(code for code, holds in found.items() if holds))
+
+
+def _is_rgb(pixel_format: str) -> bool:
+    return pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))
+
+
+def _loses_chroma(pixel_format: str) -> bool:
+    return _is_rgb(pixel_format) or any(mark in pixel_format for mark in ("422", "444", "440", "nv16", "nv24"))
+
+
+def _has_alpha(pixel_format: str) -> bool:
+    return pixel_format.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16"))
