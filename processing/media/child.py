@@ -101,8 +101,8 @@ class _LastWord:
             self._write_progress()
         try:
             frame = final_frame(ANSWER, payload)
-        except ProtocolError as error:
-            raise ProcessCrashed(str(error)) from error
+        except ProtocolError as error:  # what an answer holds comes from the file
+            raise ResourceExceeded(str(error), code="resource_output") from error
         self._say(frame)
 
     def _write_progress(self) -> None:

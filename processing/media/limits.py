@@ -33,14 +33,15 @@ class Limits:
 LIMITS: dict[str, Limits] = {
     "layers": Limits(cpu_seconds=5, output_bytes=0, wall_seconds=10, stall_seconds=10),
     "probe": Limits(cpu_seconds=8, output_bytes=0, wall_seconds=10, stall_seconds=10),
-    "metadata": Limits(cpu_seconds=300, output_bytes=0, wall_seconds=600),
-    "diagnose": Limits(cpu_seconds=300, output_bytes=0, wall_seconds=600),
-    "plan": Limits(cpu_seconds=300, output_bytes=_GIB, wall_seconds=600),
+    "metadata": Limits(cpu_seconds=3600, output_bytes=0, wall_seconds=3600),
+    "diagnose": Limits(cpu_seconds=3600, output_bytes=0, wall_seconds=3600),
+    "plan": Limits(cpu_seconds=3600, output_bytes=_GIB, wall_seconds=3600),
     "segment": Limits(cpu_seconds=7200, output_bytes=8 * _GIB, wall_seconds=3600),
     "join": Limits(cpu_seconds=7200, output_bytes=512 * _GIB, open_files=256, wall_seconds=7200, stall_seconds=120),
     "stills": Limits(cpu_seconds=300, output_bytes=64 * _MIB, wall_seconds=600),
 }
-"""The limits of each operation, where the caller names none."""
+"""The limits of each operation, where the caller names none. Metadata, diagnosis and plan may have to decode all of a
+video whose packets cannot be trusted."""
 
 
 def limits_for(

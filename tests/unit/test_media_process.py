@@ -245,7 +245,7 @@ def test_garbage_is_a_crash(processes: MediaProcesses, text: str) -> None:
 
 def test_an_answer_has_a_limit(processes: MediaProcesses) -> None:
     assert len(run(processes, "answer_at_length", number=7 << 20).text) == 7 << 20
-    with pytest.raises(ProcessCrashed, match="bytes are more than"):
+    with pytest.raises(ResourceExceeded, match="bytes are more than"):
         run(processes, "answer_at_length", number=8 << 20)
 
 
