@@ -95,8 +95,12 @@ def _task(kind: str, *arguments: object) -> Signature:
 
 
 def _next(job: Job, kind: str) -> None:
-    steps.create(job, kind)
-    transaction.on_commit(nudge.nudge, robust=True)
+    if any(kind in links[1:] for links in CHAINS):
+        # The chain under way is its hint; should that get lost, the dispatcher hints again.
+        steps.create(job, kind, hinted_at=Now())
+    else:
+        steps.create(job, kind)
+        transaction.on_commit(nudge.nudge, robust=True)
 
 
 def started(claim: Claim) -> Job:
@@ -226,7 +230,8 @@ def step_failed(claim: Claim, error: MediaError) -> None:
     elif isinstance(error, ProcessStopped | StorageFull):
         delay = settings.VIDEOPROC_BACKOFF_SECONDS if isinstance(error, StorageFull) else 0.0
         steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)
-        jobs.record(job, "step_handed_back", data=facts)
+        if claim.last_error != error.code:  # one event for a disk that stays full, however often it is tried
+            jobs.record(job, "step_handed_back", data=facts)
     elif error.retryable and claim.crashes + 1 < settings.VIDEOPROC_CRASH_STRIKES:
         delay = settings.VIDEOPROC_BACKOFF_SECONDS * 2**claim.crashes
         steps.hand_back(claim, code=error.code, detail=error.detail, strike="crashes", delay_seconds=delay)

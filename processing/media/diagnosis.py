@@ -1,5 +1,6 @@
 """Measures a video on a few short runs of frames spread over it: noise, exposure, contrast, sharpness, interlacing.
 
+What is measured is what the filters will see: pictures brought to the form of the encoding, HDR tone-mapped.
 Runs start at keyframes, where decoding is cheapest; within a GOP that is all there is, they follow each other instead.
 Invariant: what is measured depends on the file alone; figures are rounded, lest a machine's last digit enter a plan.
 """
@@ -13,13 +14,16 @@ from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 
 from processing.media.decode import DecodeTally, raw_frames
-from processing.media.enhancement.planes import Plane, Planes, luma_bounds
+from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
 from processing.media.measures import combing, edge_steepness, noise_sigma, percentile, picture_area
+from processing.media.pictures import Normaliser
+from processing.media.planning import INTERLACED_ORDERS, choose_encoding
 from processing.media.specs import Diagnosis, MediaProbe, Timeline
 
 MOST_RUNS = 8
@@ -55,20 +59,18 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
     Raises Damaged when not one frame could be decoded, and what open_source raises.
     """
     findings = _Findings()
-    colour_range = probe.video.colour.range
+    encoding = choose_encoding(probe.video)
+    normaliser = Normaliser(encoding)
+    black, white = luma_bounds(encoding.colour.range)
     for run in _runs(path, probe, timeline):
-        _measure(run, colour_range, findings)
+        findings.flagged_interlaced += sum(frame.interlaced_frame for frame in run)
+        _measure([_centre(normaliser.planes(frame)) for frame in run], black, white, findings)
     if not findings.frames:
         raise Damaged("not one frame could be decoded")
-    black, white = luma_bounds(colour_range)
     dark, bright = (percentile(findings.histogram, percent) for percent in (1.0, 99.0))
     total = findings.histogram
     comb = float(np.median(findings.combing))
-    is_flagged = 2 * findings.flagged_interlaced > findings.frames or probe.video.field_order not in (
-        "progressive",
-        "unknown",
-        "",
-    )
+    is_flagged = 2 * findings.flagged_interlaced > findings.frames or probe.video.field_order in INTERLACED_ORDERS
     return Diagnosis(
         frames_sampled=findings.frames,
         noise_sigma_luma=_middle(findings.sigma_luma),
@@ -97,57 +99,49 @@ def run_starts(timeline: Timeline) -> list[tuple[int, int]]:
     return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in picked]
 
 
-def planes_of(frame: VideoFrame) -> Planes:
-    """Return the planes of a decoded frame in 8-bit 4:2:0, range kept, an odd last row or column of luma left out.
-
-    The arrays may lie in the frame's own memory: they are for reading only.
-    """
-    if frame.format.name not in ("yuv420p", "yuvj420p"):
-        colour_range = frame.color_range or 1
-        frame = frame.reformat(format="yuv420p", src_color_range=colour_range, dst_color_range=colour_range)
-    height, width = frame.height // 2 * 2, frame.width // 2 * 2
-    sizes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
-    return Planes(*(_array(frame, index, *size) for index, size in enumerate(sizes)))
-
-
-def _array(frame: VideoFrame, index: int, height: int, width: int) -> Plane:
-    plane = frame.planes[index]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[:height, :width]
-
-
 def _runs(path: Path, probe: MediaProbe, timeline: Timeline) -> Iterator[list[VideoFrame]]:
-    """Yield runs of consecutive frames; fewer than RUN_FRAMES where the video ends."""
-    for start, count in run_starts(timeline):
-        # From the start of the file where the stamps are no guide.
-        seek_pts = timeline.pts[start] if start > 0 and timeline.identity == "pts" else None
-        if seek_pts is None and start > 0:
-            continue
-        run: list[VideoFrame] = []
-        with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts)) as frames:
-            for offset, frame in enumerate(frames):
-                place = offset % RUN_STRIDE
-                if place < RUN_FRAMES:
-                    run.append(frame)
-                if place == RUN_FRAMES - 1:
-                    yield run
-                    run = []
-                    if offset // RUN_STRIDE + 1 == count:
-                        break
-        if run:
+    """Yield runs of consecutive frames, shorter where the video ends; from the start where seeking leads nowhere."""
+    found = False
+    # Stamps that were mended are no guide for a seek.
+    for start, count in run_starts(timeline) if timeline.identity == "pts" else ():
+        for run in _runs_from(path, probe, timeline.pts[start] if start else None, count):
+            found = True
             yield run
+    if not found:
+        yield from _runs_from(path, probe, None, MOST_RUNS)
 
 
-def _measure(run: list[VideoFrame], colour_range: str, findings: _Findings) -> None:
-    pictures = [_centre(planes_of(frame)) for frame in run]
-    black, white = luma_bounds(colour_range)
+def _runs_from(path: Path, probe: MediaProbe, seek_pts: int | None, count: int) -> Iterator[list[VideoFrame]]:
+    """Yield up to `count` runs from a keyframe on, none where the container cannot seek there."""
+    run: list[VideoFrame] = []
+    with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts)) as frames:
+        numbered = enumerate(frames)
+        while True:
+            try:
+                offset, frame = next(numbered)
+            except StopIteration:
+                break
+            except av.error.FFmpegError:
+                # Some containers refuse to seek, and say so only when asked (MXF without an index).
+                break
+            if offset % RUN_STRIDE < RUN_FRAMES:
+                run.append(frame)
+            if offset % RUN_STRIDE == RUN_FRAMES - 1:
+                yield run
+                run = []
+                if offset // RUN_STRIDE + 1 == count:
+                    break
+    if run:
+        yield run
+
+
+def _measure(pictures: list[Planes], black: int, white: int, findings: _Findings) -> None:
     middle = pictures[len(pictures) // 2].y
     area = picture_area(middle[::2, ::2], black)
     histogram = np.bincount(middle[::2, ::2][area].ravel(), minlength=256)
     findings.histogram += histogram
     findings.luma.append(percentile(histogram, 50.0))
-    findings.frames += len(run)
-    findings.flagged_interlaced += sum(frame.interlaced_frame for frame in run)
+    findings.frames += len(pictures)
     seconds: list[Planes | None] = [*pictures[1:]] or [None]
     pairs = list(zip(pictures, seconds, strict=False))
     inside = (black + NOISE_MARGIN, white - NOISE_MARGIN)

@@ -35,6 +35,8 @@ class Claim:
     attempt: int
     crashes: int
     losses: int
+    last_error: str
+    """The code of what ended the attempt before, empty for the first."""
 
 
 def create(job: Job, kind: str, *, index: int = 0, **fields: Any) -> Step:
@@ -74,8 +76,6 @@ def claim(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str)
             lease_until=after(settings.VIDEOPROC_LEASE_SECONDS),
             not_before=None,
             started_at=Now(),
-            error_code="",
-            error_detail="",
         )
     )
     if not taken:
@@ -90,6 +90,7 @@ def claim(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str)
         attempt=step.attempt,
         crashes=step.crashes,
         losses=step.losses,
+        last_error=step.error_code,
     )
 
 
@@ -124,6 +125,8 @@ def finish(held: Claim, *, output: str = "", sha256: str = "", result: Any = Non
         sha256=sha256,
         result=result,
         frames_done=Greatest(F("frames_done"), frames_done),
+        error_code="",
+        error_detail="",
         lease_until=None,
         ended_at=Now(),
     )

@@ -161,6 +161,7 @@ def test_three_crashes_end_the_job_and_a_full_disk_costs_no_strike() -> None:
     job = rows.planned(rows.accepted(), segments=1)
     for _ in range(5):
         pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), StorageFull("no space"))
+    assert Event.objects.filter(job=job, name="step_handed_back").count() == 1
     for _ in range(2):
         pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
     job.refresh_from_db()

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
 
+import numpy as np
+
 from processing.media.enhancement.planes import luma_bounds
-from processing.media.enhancement.tone import lift_for, lift_table
+from processing.media.enhancement.tone import MOST_GAIN, brightened, lift_for, tone_table
 from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe, ToneCurve
 
 BLACK_LEVEL = 0.03
 """A median below it is a black picture, not a dark one: there is nothing to lift but noise."""
 BRIGHTEST_AFTER_LIFT = 0.6
 """No run's median is lifted beyond, so that a film's bright scenes do not pay for its dark ones."""
-LEAST_LIFT = 0.15
-"""A smaller lift is not seen."""
+LEAST_LIFT = 0.1
+"""A smaller gain in brightness, as a share of what it was, is not seen."""
+WHITE_AIM = 0.85
+"""Where the brightest hundredth of a dark picture is raised to, so that it does not turn grey when lifted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +104,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe) -> Enhancement:
     """Return what to do about a video so diagnosed; KeyError when `preset` is none of PRESETS."""
     wanted = PRESETS[preset]
-    colour_range = probe.video.colour.range
     denoise, noise_reason = _denoise(wanted, diagnosis)
-    lift, tone_reason = _lift(wanted, diagnosis, probe)
+    brighter, table, tone_reason = _tone(wanted, diagnosis, probe)
     sharpen, sharpness_reason = _sharpen(wanted, diagnosis)
     choices = (
         Choice(operation="denoise", strength=denoise, reason=noise_reason),
-        Choice(operation="tone", strength=lift, reason=tone_reason),
+        Choice(operation="tone", strength=brighter, reason=tone_reason),
         Choice(operation="sharpen", strength=sharpen, reason=sharpness_reason),
     )
     return Enhancement(
@@ -115,7 +118,7 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe) -> Enhancement:
         reasons=(noise_reason, tone_reason, sharpness_reason, *_interlacing(diagnosis)),
         noise_sigma_luma=diagnosis.noise_sigma_luma,
         noise_sigma_chroma=diagnosis.noise_sigma_chroma,
-        tone=(ToneCurve(pts=0, table=lift_table(lift, colour_range)),) if lift > 0.0 else (),
+        tone=(ToneCurve(pts=0, table=table),) if table else (),
     )
 
 
@@ -127,27 +130,32 @@ def _denoise(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
     return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.2g}"
 
 
-def _lift(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[float, str]:
+def _tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[float, tuple[int, ...], str]:
+    """Return how much brighter the median becomes (a share of what it was), the luma table and the reason."""
     if probe.video.hdr != "none":
-        return 0.0, "exposure of HDR is the tone mapping's matter: left alone"
+        return 0.0, (), "exposure of HDR is the tone mapping's matter: left alone"
     if not diagnosis.luma_by_run:
-        return 0.0, "exposure was not measured: left alone"
+        return 0.0, (), "exposure was not measured: left alone"
     black, white = luma_bounds(probe.video.colour.range)
     levels = [(luma - black) / (white - black) for luma in diagnosis.luma_by_run]
     level, brightest = median(levels), max(levels)
     figure = f"brightness {level:.0%} of white"
     if not wanted.lift:
-        return 0.0, f"{figure}: not asked for, left alone"
+        return 0.0, (), f"{figure}: not asked for, left alone"
     if level >= wanted.dark_below:
-        return 0.0, f"{figure} is fine: left alone"
+        return 0.0, (), f"{figure} is fine: left alone"
     if level < BLACK_LEVEL:
-        return 0.0, f"{figure} is black, not dark: left alone"
+        return 0.0, (), f"{figure} is black, not dark: left alone"
     target = level + wanted.lift * (wanted.brightness_aim - level)
-    lift = min(lift_for(level, target), lift_for(brightest, BRIGHTEST_AFTER_LIFT))
-    if lift < LEAST_LIFT:
-        return 0.0, f"{figure} with scenes up to {brightest:.0%}: left alone"
-    after = (1.0 + lift) * level / (1.0 + lift * level)
-    return round(lift, 2), f"{figure} is dark: lifted to {after:.0%}, highlights kept"
+    highlight = max((diagnosis.white_luma - black) / (white - black), brightest)
+    gain = max(1.0, min(WHITE_AIM / highlight, BRIGHTEST_AFTER_LIFT / brightest, target / level, MOST_GAIN))
+    lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
+    after = float(brightened(np.array(level), gain, lift))
+    brighter = after / level - 1.0
+    if brighter < LEAST_LIFT:
+        return 0.0, (), f"{figure} with scenes up to {brightest:.0%}: left alone"
+    table = tone_table(gain, lift, probe.video.colour.range)
+    return round(brighter, 2), table, f"{figure} is dark: lifted to {after:.0%}, highlights kept"
 
 
 def _sharpen(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:

@@ -1,7 +1,7 @@
 """The tone operation: one luma table, and colour that follows it.
 
-The curve is f(x) = (1 + a) x / (1 + a x) between black and white: it lifts shadows most, has slope 1 + a at black and
-1 / (1 + a) at white, so it is smooth, strictly rising and never clips a highlight; a = 0 is identity.
+The curve is a gain with a shoulder, then a lift of shadows, both made of r(x) = (1 + a) x / (1 + a x) between black (0)
+and white (1): slope 1 + a at 0, r(1) = 1, so the curve is smooth, never falls and never clips a highlight.
 Invariant: what is done to a picture depends on its own pixels and the tables of the plan, never on other pictures.
 """
 
@@ -11,38 +11,50 @@ from bisect import bisect_right
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from processing.media.enhancement.planes import Plane, Planes, halve, luma_bounds
 from processing.media.specs import ToneCurve
 
-MOST_LIFT = 4.0
-"""Slope 5 at black: more would show the quantisation of 8-bit shadows."""
+MOST_SLOPE = 6.0
+"""At black: more would show the steps of 8-bit shadows."""
+MOST_GAIN = 3.0
+KNEE = 0.75
+"""Where the gain's shoulder begins, on the output's side."""
 MOST_COLOUR_GAIN = 2.5
 COLOUR_UNIT = 64.0
 """Chroma gains are held as 8-bit multiples of 1/64."""
 BUFFERS = 3
 
 
-def lift_for(level: float, target: float) -> float:
-    """Return the `a` that brings `level` to `target`, both in (0, 1); 0 where it is there already.
+def lift_for(level: float, target: float, gain: float = 1.0) -> float:
+    """Return the `a` that brings `level` to `target`, both in (0, 1), after a gain; 0 where it is there already.
 
     >>> round(lift_for(0.2, 0.5), 6)
     3.0
     """
+    level = max(level, 1e-3) * gain
     if level >= target:
         return 0.0
-    level = max(level, 1e-3)
-    return min((target - level) / (level * (1.0 - target)), MOST_LIFT)
+    return min((target - level) / (level * (1.0 - target)), MOST_SLOPE / gain - 1.0)
 
 
-def lift_table(lift: float, colour_range: str) -> tuple[int, ...]:
-    """Return the 256 luma values of the curve with `a` = `lift`; values outside black and white stay as they are."""
+def brightened(x: NDArray[np.float64], gain: float, lift: float) -> NDArray[np.float64]:
+    """Return the curve at `x` in [0, 1]: times `gain` up to the knee, a shoulder from there to 1, then lifted."""
+    x = gain * x
+    over = np.clip((x - KNEE) / (gain - KNEE), 0.0, 1.0)
+    # The shoulder's first slope is the gain's own, so no bend is seen at the knee.
+    x = np.where(x > KNEE, KNEE + (1.0 - KNEE) * _rational(over, (gain - 1.0) / (1.0 - KNEE)), x)
+    return _rational(x, lift)
+
+
+def tone_table(gain: float, lift: float, colour_range: str) -> tuple[int, ...]:
+    """Return the 256 luma values of the curve; values outside black and white stay as they are."""
     black, white = luma_bounds(colour_range)
     values = np.arange(256, dtype=np.float64)
     x = (values - black) / (white - black)
     inside = (x > 0.0) & (x < 1.0)
-    x = x.clip(0.0, 1.0)
-    curve = black + (white - black) * (1.0 + lift) * x / (1.0 + lift * x)
+    curve = black + (white - black) * brightened(x.clip(0.0, 1.0), gain, lift)
     return tuple(int(value) for value in np.where(inside, np.rint(curve), values))
 
 
@@ -105,3 +117,7 @@ class Tone:
         cv2.subtract(128.0, plane, dst=part)
         cv2.multiply(part, self._gain, dst=part, scale=1 / COLOUR_UNIT)
         cv2.subtract(out, part, dst=out)
+
+
+def _rational(x: NDArray[np.float64], a: float) -> NDArray[np.float64]:
+    return (1.0 + a) * x / (1.0 + a * x)
