@@ -56,7 +56,11 @@ def raw_frames(
         first_pts = None
         is_waiting = seek_pts is not None
         if seek_pts is not None:
-            container.seek(seek_pts, stream=stream)
+            try:
+                container.seek(seek_pts, stream=stream)
+            except av.error.FFmpegError:
+                # Some containers cannot seek at all, and say so only when asked (MXF without an index).
+                return
         for packet in chain(packets_of(container, stream), [None]):
             if is_waiting and packet is not None:
                 if not packet.is_keyframe or packet.pts is None or packet.is_discard:

@@ -14,7 +14,6 @@ from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
 
@@ -27,6 +26,8 @@ from processing.media.planning import INTERLACED_ORDERS, choose_encoding
 from processing.media.specs import Diagnosis, MediaProbe, Timeline
 
 MOST_RUNS = 8
+MOST_RUNS_HDR = 3
+"""Tone mapping takes a hundred times as long as measuring."""
 RUN_FRAMES = 3
 RUN_STRIDE = 20
 """Frames from the start of one run to that of the next, where several lie in one GOP."""
@@ -86,44 +87,37 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
     )
 
 
-def run_starts(timeline: Timeline) -> list[tuple[int, int]]:
+def run_starts(timeline: Timeline, most_runs: int = MOST_RUNS) -> list[tuple[int, int]]:
     """Return for each keyframe to decode from its index in the timeline and how many runs to take after it.
 
-    At most MOST_RUNS runs in all; keyframes from the middles of equal parts of the video, all of them where few.
+    At most `most_runs` runs in all; keyframes from the middles of equal parts of the video, all of them where few.
     """
     keyframes = timeline.keyframes or (0,)
-    count = min(len(keyframes), MOST_RUNS)
+    count = min(len(keyframes), most_runs)
     picked = [keyframes[(2 * part + 1) * len(keyframes) // (2 * count)] for part in range(count)]
     ends = dict(pairwise((*keyframes, len(timeline.pts))))
-    share = MOST_RUNS // count
+    share = most_runs // count
     return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in picked]
 
 
 def _runs(path: Path, probe: MediaProbe, timeline: Timeline) -> Iterator[list[VideoFrame]]:
     """Yield runs of consecutive frames, shorter where the video ends; from the start where seeking leads nowhere."""
     found = False
+    most_runs = MOST_RUNS if probe.video.hdr == "none" else MOST_RUNS_HDR
     # Stamps that were mended are no guide for a seek.
-    for start, count in run_starts(timeline) if timeline.identity == "pts" else ():
+    for start, count in run_starts(timeline, most_runs) if timeline.identity == "pts" else ():
         for run in _runs_from(path, probe, timeline.pts[start] if start else None, count):
             found = True
             yield run
     if not found:
-        yield from _runs_from(path, probe, None, MOST_RUNS)
+        yield from _runs_from(path, probe, None, most_runs)
 
 
 def _runs_from(path: Path, probe: MediaProbe, seek_pts: int | None, count: int) -> Iterator[list[VideoFrame]]:
     """Yield up to `count` runs from a keyframe on, none where the container cannot seek there."""
     run: list[VideoFrame] = []
     with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts)) as frames:
-        numbered = enumerate(frames)
-        while True:
-            try:
-                offset, frame = next(numbered)
-            except StopIteration:
-                break
-            except av.error.FFmpegError:
-                # Some containers refuse to seek, and say so only when asked (MXF without an index).
-                break
+        for offset, frame in enumerate(frames):
             if offset % RUN_STRIDE < RUN_FRAMES:
                 run.append(frame)
             if offset % RUN_STRIDE == RUN_FRAMES - 1:
