@@ -36,15 +36,28 @@ def last_duration(plan: Plan) -> int:
 
 
 def decode_delay(plan: Plan) -> int:
-    """Return the delay added to the stamps of every segment, in ticks: the least that keeps decode times from 0 on.
+    """Return the delay added to the stamps of every segment, in ticks: the least that keeps decode times from 0 on."""
+    return _extended(plan)[REORDER_FRAMES]
 
-    x264 gives the first packet of a segment the decode time start - (pts of its third frame - pts of its first).
+
+def lead_in(plan: Plan, start: int) -> tuple[int, ...]:
+    """Return the decode times of the first packets of a segment that starts at frame `start`, delay included.
+
+    A packet is decoded when the frame two places before it is shown, whichever segment that is in; so decode times
+    go on from segment to segment without a step back or a gap.
     """
-    delay = 0
-    for segment in plan.segments:
-        shown = ticks(plan, segment.start, min(segment.start + REORDER_FRAMES + 1, segment.stop))
-        delay = max(delay, shown[-1] - shown[0] - shown[0])
-    return delay
+    first = _extended(plan)[:REORDER_FRAMES]
+    delay = decode_delay(plan)
+    before = [stamp + delay for stamp in ticks(plan, max(start - REORDER_FRAMES, 0), start)]
+    return (*first[start:], *before)
+
+
+def _extended(plan: Plan) -> list[int]:
+    """Return the stamps of the first frames, gone on with where the video has fewer."""
+    shown = ticks(plan, 0, REORDER_FRAMES + 1)
+    while len(shown) <= REORDER_FRAMES:
+        shown.append(shown[-1] + last_duration(plan))
+    return shown
 
 
 def decode_times(stamps: Sequence[int]) -> list[int]:

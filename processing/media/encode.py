@@ -6,6 +6,8 @@ first fragment is the same for every segment of a plan, so segments play one aft
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Self
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -40,20 +43,23 @@ class WrittenSegment:
 
 
 class SegmentEncoder:
-    """Write one segment: `with SegmentEncoder(path, encoding, rate) as encoder: encoder.encode(frame, pts) …; close()`.
+    """Write one segment: `with SegmentEncoder(path, …) as encoder: encoder.encode(frame, pts) …; encoder.close()`.
 
     `frame_rate` steers rate control, the H.264 level and the distance of keyframes; the stamps alone say when a frame
-    is shown. One thread: x264's bytes depend on the number of threads.
+    is shown. `lead_in` are the decode times of the first packets, as many as frames are held back for B-frames; each
+    later packet is decoded when a frame is shown. One thread: x264's bytes depend on the number of threads.
     """
 
-    def __init__(self, path: Path, encoding: Encoding, frame_rate: Fraction) -> None:
+    def __init__(self, path: Path, encoding: Encoding, frame_rate: Fraction, lead_in: Sequence[int]) -> None:
         self.path = path
         self._encoding = encoding
         self._frames = 0
+        self._decode_times = deque(lead_in)
         self._last_pts: int | None = None
         with full_disk_is_typed(path):
             self._output = _open_output(path, encoding.time_base)
             self._stream = _add_stream(self._output, encoding, frame_rate)
+            self._output.start_encoding()
         self._is_open = True
 
     def __enter__(self) -> Self:
@@ -78,8 +84,9 @@ class SegmentEncoder:
             raise OutputMismatch(f"frame {self._frames}: {frame} is not of the planned size and format")
         frame.pts, frame.time_base, frame.pict_type = pts, self._encoding.time_base, 0
         self._last_pts = pts
+        self._decode_times.append(pts)
         with full_disk_is_typed(self.path):
-            self._output.mux(self._stream.encode(frame))
+            self._mux(self._stream.encode(frame))
         self._frames += 1
 
     def close(self) -> WrittenSegment:
@@ -87,11 +94,17 @@ class SegmentEncoder:
         self._is_open = False
         with full_disk_is_typed(self.path):
             try:
-                self._output.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None))
             finally:
                 self._output.close()
         make_durable(self.path)
         return WrittenSegment(frames=self._frames, size_bytes=self.path.stat().st_size, sha256=sha256_of(self.path))
+
+    def _mux(self, packets: Sequence[Packet]) -> None:
+        for packet in packets:
+            packet.dts = self._decode_times.popleft()
+            packet.duration = self._decode_times[0] - packet.dts
+            self._output.mux(packet)
 
 
 def frame_of(planes: Planes) -> av.VideoFrame:

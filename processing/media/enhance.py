@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import cv2
 
-from processing.media.clock import decode_delay, frame_rate, ticks
+from processing.media.clock import decode_delay, frame_rate, lead_in, ticks
 from processing.media.decode import DecodedFrame, decode_segment
 from processing.media.encode import SegmentEncoder, frame_of
 from processing.media.enhancement.enhancer import Enhancer
@@ -49,7 +49,7 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
             return None
         return frame_of(planes), stamps[decoded.index - segment.start]
 
-    with SegmentEncoder(output, plan.encoding, frame_rate(plan.timeline)) as encoder:
+    with SegmentEncoder(output, plan.encoding, frame_rate(plan.timeline), lead_in(plan, segment.start)) as encoder:
 
         def write(changed: tuple[av.VideoFrame, int]) -> None:
             nonlocal frames_out

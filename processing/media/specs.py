@@ -114,6 +114,9 @@ class Timeline:
     warnings: tuple[str, ...] = ()
     frames_from_decode: int | None = None
     """How many frames came out where the whole stream had to be decoded to know; None where a short check sufficed."""
+    stamps: tuple[int, ...] = ()
+    """Identity "index" only: the stamp the decoder itself gives frame i, to find it again after a seek. Unique, in no
+    order; empty where the decoder's stamps are missing or repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +249,8 @@ class Receipt:
     """What a finished job proves of itself, measured on the written file."""
 
     frames_from_scan: int
-    frames_from_decode: int
+    frames_from_decode: int | None
+    """None where the video packets were copied: nothing was decoded."""
     frames_out: int
     pts_equal: bool
     pts_repaired: int

@@ -1,0 +1,159 @@
+"""Segments as files: equal bytes, one initialisation part, true times, readable by an independent player."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from processing.media.encode import SegmentEncoder, WrittenSegment, frame_of, written_aspect
+from processing.media.enhancement.planes import Planes
+from processing.media.errors import OutputMismatch, StorageFull
+from processing.media.specs import Colour, Encoding
+from tests.clips import Clip, draw, read_numbers
+from tests.plans import decoded_by_ffmpeg
+
+RATE = Fraction(30_000, 1001)
+TICKS = 1001
+ENCODING = Encoding(
+    width_px=160,
+    height_px=96,
+    time_base=Fraction(1, 30_000),
+    rotation_degrees=90,
+    sample_aspect=Fraction(5744, 5769),
+    colour=Colour(range="full", primaries=1, transfer=13, matrix=6),
+)
+CLIP = Clip(width=160, height=96)
+
+
+def picture(number: int) -> av.VideoFrame:
+    y, u, v = draw(number, CLIP)
+    return frame_of(Planes(y, u[::2, ::2], v[::2, ::2]))
+
+
+def write(path: Path, numbers: range) -> WrittenSegment:
+    with SegmentEncoder(path, ENCODING, RATE, [numbers[0] * TICKS, (numbers[0] + 1) * TICKS]) as encoder:
+        for number in numbers:
+            encoder.encode(picture(number), (number + 2) * TICKS)
+        return encoder.close()
+
+
+def parts(path: Path) -> tuple[bytes, bytes]:
+    """Return the initialisation part and the media of a segment."""
+    data = path.read_bytes()
+    border = data.index(b"moof") - 4
+    return data[:border], data[border:]
+
+
+@pytest.fixture(scope="module")
+def segments(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("segments")
+    paths = [folder / name for name in ("0", "1", "2")]
+    for path, numbers in zip(paths, (range(70), range(70, 71), range(71, 120)), strict=True):
+        assert write(path, numbers).frames == len(numbers)
+    return paths
+
+
+def test_equal_frames_give_equal_bytes(segments: list[Path], tmp_path: Path) -> None:
+    again = write(tmp_path / "again", range(70))
+    assert (tmp_path / "again").read_bytes() == segments[0].read_bytes()
+    assert again.size_bytes == segments[0].stat().st_size
+
+
+def test_every_segment_has_the_same_initialisation_part(segments: list[Path]) -> None:
+    assert len({parts(path)[0] for path in segments}) == 1
+
+
+def test_times_are_true_and_never_negative(segments: list[Path]) -> None:
+    for path, numbers in zip(segments, (range(70), range(70, 71), range(71, 120)), strict=True):
+        with av.open(path, format="mp4") as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert packets[0].is_keyframe
+        assert packets[0].time_base == ENCODING.time_base
+        assert sorted(packet.pts for packet in packets) == [number * TICKS + 2 * TICKS for number in numbers]
+        assert [packet.dts for packet in packets] == [number * TICKS for number in numbers]
+
+
+def test_the_header_says_what_the_encoding_says(segments: list[Path]) -> None:
+    with av.open(segments[2], format="mp4") as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.color_range, context.color_primaries, context.color_trc, context.colorspace) == (2, 1, 13, 6)
+        assert stream.sample_aspect_ratio == ENCODING.sample_aspect
+        assert stream.codec_context.profile == "High"
+        assert next(container.decode(video=0)).rotation == 90
+
+
+def test_keyframes_come_every_two_seconds_at_the_latest(segments: list[Path]) -> None:
+    with av.open(segments[0], format="mp4") as container:
+        keyframes = [packet.pts for packet in container.demux(video=0) if packet.size and packet.is_keyframe]
+    assert keyframes[1] - keyframes[0] <= 60 * TICKS
+
+
+def test_segments_play_one_after_the_other_under_a_playlist(segments: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "init.mp4").write_bytes(parts(segments[0])[0])
+    lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-TARGETDURATION:3", "#EXT-X-PLAYLIST-TYPE:EVENT"]
+    lines.append('#EXT-X-MAP:URI="init.mp4"')
+    for index, (path, frames) in enumerate(zip(segments, (70, 1, 49), strict=True)):
+        (tmp_path / f"{index}.m4s").write_bytes(parts(path)[1])
+        lines += [f"#EXTINF:{frames * TICKS / 30_000:.5f},", f"{index}.m4s"]
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    stamps, complaints = decoded_by_ffmpeg(playlist, "-allowed_extensions", "ALL")
+    assert complaints == ""
+    assert stamps == [number * TICKS + 2 * TICKS for number in range(120)]
+
+
+def test_a_segment_without_a_frame_is_its_initialisation_part(segments: list[Path], tmp_path: Path) -> None:
+    with SegmentEncoder(tmp_path / "none", ENCODING, RATE, [0, TICKS]) as encoder:
+        assert encoder.close().frames == 0
+    assert (tmp_path / "none").read_bytes() == parts(segments[0])[0]
+
+
+def test_frames_keep_their_numbers(segments: list[Path]) -> None:
+    assert [number for path in segments for number in read_numbers(path)] == list(range(120))
+
+
+def test_a_frame_out_of_order_or_of_another_size_is_refused(tmp_path: Path) -> None:
+    with SegmentEncoder(tmp_path / "a", ENCODING, RATE, [0, 1]) as encoder:
+        encoder.encode(picture(0), 5)
+        with pytest.raises(OutputMismatch, match="pts 5 does not follow 5"):
+            encoder.encode(picture(1), 5)
+        with pytest.raises(OutputMismatch, match="planned size"):
+            encoder.encode(av.VideoFrame(64, 64, "yuv420p"), 6)
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    random = np.random.default_rng(1)
+    noise = Planes(
+        random.integers(0, 256, (96, 160), np.uint8),
+        random.integers(0, 256, (48, 80), np.uint8),
+        random.integers(0, 256, (48, 80), np.uint8),
+    )
+
+    def fill() -> None:
+        with SegmentEncoder(Path("/dev/full"), ENCODING, RATE, [-2, -1]) as encoder:
+            for number in range(200):
+                encoder.encode(frame_of(noise), number)
+            encoder.close()
+
+    with pytest.raises(StorageFull, match="no space left while writing full"):
+        fill()
+
+
+@pytest.mark.parametrize(
+    ("aspect", "expected"),
+    [
+        (Fraction(4, 3), Fraction(4, 3)),
+        (Fraction(5744, 5769), Fraction(5744, 5769)),
+        (Fraction(100_001, 100_000), Fraction(65_535, 65_534)),
+        (Fraction(1, 1_000_000), Fraction(1, 65_535)),
+    ],
+)
+def test_an_aspect_is_told_in_sixteen_bits(aspect: Fraction, expected: Fraction) -> None:
+    found = written_aspect(aspect)
+    assert max(found.numerator, found.denominator) <= 65_535
+    assert abs(found - expected) < Fraction(1, 60_000)
