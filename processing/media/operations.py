@@ -57,6 +57,7 @@ def _metadata(request: MetadataRequest, report: Report) -> Metadata:
         duration_seconds=float(ticks * timeline.time_base),
         frames_from_header=timeline.frames_from_header,
         frames_from_scan=timeline.frames_from_scan,
+        frames_from_decode=timeline.frames_from_decode,
         packets_from_scan=timeline.packets_from_scan,
         discarded_from_scan=timeline.discarded_from_scan,
         is_variable_rate=timeline.is_variable_rate,
@@ -77,7 +78,7 @@ def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
 def _plan(request: PlanRequest, report: Report) -> Planned:
     source, output = Path(request.source), Path(request.output)
     header = probe(source)
-    timeline = read_timeline(source, header)
+    timeline = read_timeline(source, header, by_decoding=request.by_decoding)
     chosen = request.chosen
     plan = make_plan(request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)
     if len(plan.segments) > MAX_SEGMENTS:
@@ -88,7 +89,7 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     borders = (*timeline.pts, timeline.pts[-1] + 1)
     return Planned(
         video=plan.video,
-        frames_total=timeline.frames_from_scan,
+        frames_total=len(timeline.pts),
         segments=tuple((borders[segment.start], borders[segment.stop]) for segment in plan.segments),
         segment_frames=tuple(segment.stop - segment.start for segment in plan.segments),
         warnings=plan.warnings,
@@ -108,8 +109,10 @@ def _join(request: JoinRequest, report: Report) -> Receipt:
 
 
 def _stills(request: StillsRequest, report: Report) -> Stills:
-    plan = _read_plan(request.plan)
-    return make_stills(Path(request.source), plan, Path(request.result), Path(request.output))
+    plan, folder = _read_plan(request.plan), Path(request.output)
+    with full_disk_is_typed(folder):
+        folder.mkdir(exist_ok=True)
+    return make_stills(Path(request.source), plan, Path(request.result), folder)
 
 
 def _read_plan(path: str) -> Plan:

@@ -37,6 +37,8 @@ class Metadata:
     duration_seconds: float
     frames_from_header: int | None
     frames_from_scan: int
+    frames_from_decode: int | None = None
+    """None where the packets could be trusted, so that not everything was decoded."""
     packets_from_scan: int
     discarded_from_scan: int
     is_variable_rate: bool
@@ -70,6 +72,8 @@ class PlanRequest:
     source_digest: str
     chosen: Chosen
     output: str
+    by_decoding: bool = False
+    """Read the timeline from a decode of everything: how to plan again after a TimelineMismatch."""
 
 
 @dataclass(frozen=True, kw_only=True)
