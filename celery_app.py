@@ -52,6 +52,7 @@ app.conf.update(
     task_send_sent_event=True,
     task_publish_retry=False,
     worker_prefetch_multiplier=1,
+    imports=["processing.tasks", "processing.worker"],
     worker_consumer="processing.worker:ImpatientConsumer",
     worker_pool="threads",
     worker_concurrency=settings.VIDEOPROC_WORKER_SLOTS,
@@ -62,4 +63,3 @@ app.conf.update(
     worker_detect_quorum_queues=True,
     timezone="UTC",
 )
-app.autodiscover_tasks(["processing"])

@@ -7,3 +7,9 @@ class VideoprocConfig(AppConfig):
     """The service as a whole."""
 
     name = "videoproc"
+
+    def ready(self) -> None:
+        """Make the project's Celery application the current one in every process, not only in workers."""
+        import celery_app
+
+        celery_app.app.set_default()
