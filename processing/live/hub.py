@@ -1,0 +1,273 @@
+"""One hub per event loop stands between the rows and all sockets of a server process.
+
+It holds one subscription to the doorbell's group. A ring only says that there is something to read; each tick reads for
+all readers at once what lies behind their places, and each poll looks at every watched audience without being told. So
+a lost ring, or a layer that is away, costs a reader seconds, never an event. It runs while somebody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import close_old_connections
+from redis.exceptions import RedisError
+
+from processing.live import events, messages
+from processing.live.doorbell import GROUP
+from processing.live.events import PAGE
+from processing.live.messages import Head
+from processing.live.reader import Reader
+from processing.state.errors import DATABASE_AWAY
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+LAYER_SECONDS = 3.0
+ENDED_MARGIN_SECONDS = 60.0
+"""Longer than any transaction: one that ended a job may commit after a poll that it began before."""
+FAR_READERS = 8
+"""How many readers that are more than a page behind are served in one tick."""
+LAYER_AWAY = (OSError, TimeoutError, RedisError)
+
+T = TypeVar("T")
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hub")
+
+
+class Hub:
+    """Serves the readers of one event loop."""
+
+    def __init__(self) -> None:
+        self._readers: dict[str, set[Reader]] = {}
+        self._opening: list[Reader] = []
+        self._resuming: dict[Reader, dict[str, int]] = {}
+        self._rung: set[str] = set()
+        self._unseen: set[str] = set()
+        """Audiences to be looked at whole in the next tick."""
+        self._polled_at: float | None = None
+        self._something_to_open = asyncio.Event()
+        self._something_to_read = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def join(self, audience: str) -> Reader:
+        """Return a new reader; its first message will be a snapshot."""
+        reader = Reader(audience)
+        self._readers.setdefault(audience, set()).add(reader)
+        if not self._tasks:
+            loops = (self._listen(), self._open_readers(), self._read())
+            self._tasks = [asyncio.create_task(loop) for loop in loops]
+        self.begin(reader)
+        return reader
+
+    def begin(self, reader: Reader) -> None:
+        """Send a reader a snapshot, and from there on all that happens."""
+        self._opening.append(reader)
+        self._something_to_open.set()
+
+    def resume(self, reader: Reader, seqs: dict[str, int]) -> None:
+        """Tell a reader again what happened to jobs of its own after the given seq of each."""
+        waiting = self._resuming.setdefault(reader, {})
+        if len(waiting) > messages.MAX_RESUMED_JOBS:
+            reader.say(messages.error("busy", "The last resume is not done yet."))
+            return
+        waiting |= seqs
+        self._something_to_read.set()
+
+    def leave(self, reader: Reader) -> None:
+        """Forget a reader; with the last one the hub stops."""
+        readers = self._readers.get(reader.audience, set())
+        readers.discard(reader)
+        self._resuming.pop(reader, None)
+        if not readers:
+            self._readers.pop(reader.audience, None)
+        if not self._readers:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
+            self._opening.clear()
+            self._resuming.clear()
+            self._rung.clear()
+            self._unseen.clear()
+            self._polled_at = None
+
+    def rang(self, job_id: str, audience: str) -> None:
+        """Look at a job in the next tick, where somebody watches it."""
+        if audience in self._readers:
+            self._rung.add(job_id)
+            self._something_to_read.set()
+
+    async def _listen(self) -> None:
+        """Keep one subscription to the doorbell's group, for as long as somebody reads."""
+        while True:
+            layer = get_channel_layer()
+            try:
+                async with asyncio.timeout(LAYER_SECONDS):
+                    channel = await layer.new_channel()
+                    await layer.group_add(GROUP, channel)
+                self._look_at_all()
+                await self._receive(layer, channel)
+            except LAYER_AWAY as exc:
+                logger.warning("channel layer unreachable, polling alone", extra={"cause": repr(exc)})
+            await asyncio.sleep(RETRY_SECONDS)
+            try:
+                async with asyncio.timeout(LAYER_SECONDS):
+                    await layer.flush()
+            except LAYER_AWAY as exc:
+                logger.debug("channel layer not flushed", extra={"cause": repr(exc)})
+
+    async def _receive(self, layer: Any, channel: str) -> None:
+        """Hear rings until not even our own echo comes back: a subscription can be gone without an error."""
+        echo = asyncio.create_task(self._send_echoes(layer, channel))
+        try:
+            while True:
+                async with asyncio.timeout(2 * settings.VIDEOPROC_HUB_POLL_SECONDS):
+                    message = await layer.receive(channel)
+                if message["type"] == "job.rang":
+                    self.rang(message["job_id"], message["audience"])
+        finally:
+            echo.cancel()
+
+    async def _send_echoes(self, layer: Any, channel: str) -> None:
+        while True:
+            await asyncio.sleep(settings.VIDEOPROC_HUB_POLL_SECONDS)
+            try:
+                async with asyncio.timeout(LAYER_SECONDS):
+                    await layer.send(channel, {"type": "hub.echo"})
+            except LAYER_AWAY as exc:
+                logger.debug("no echo sent", extra={"cause": repr(exc)})
+
+    def _look_at_all(self) -> None:
+        self._unseen.update(self._readers)
+        self._something_to_read.set()
+
+    async def _open_readers(self) -> None:
+        """Give each reader that begins a snapshot read after it joined, so that nothing falls in between."""
+        while True:
+            await self._something_to_open.wait()
+            self._something_to_open.clear()
+            waiting: dict[str, list[Reader]] = {}
+            for reader in self._opening:
+                waiting.setdefault(reader.audience, []).append(reader)
+            self._opening = []
+            for audience, readers in waiting.items():
+                try:
+                    snapshot = await _in_thread(partial(events.snapshot, audience))
+                except DATABASE_AWAY as exc:
+                    logger.warning("database unreachable, snapshots wait", extra={"cause": str(exc)})
+                    self._opening += readers
+                    self._something_to_open.set()
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                for reader in readers:
+                    if reader in self._readers.get(audience, ()):
+                        reader.begin(snapshot)
+                # What rang while the snapshot was read was not kept for these readers.
+                self._unseen.add(audience)
+                self._something_to_read.set()
+
+    async def _read(self) -> None:
+        """Tick when something rang, and poll in any case."""
+        failing = False
+        while True:
+            await self._ring_or_poll()
+            rung, self._rung = self._rung, set()
+            unseen, self._unseen = self._unseen & self._readers.keys(), set()
+            try:
+                await self._tick(rung, unseen)
+                failing = False
+            except DATABASE_AWAY as exc:
+                if not failing:
+                    logger.warning("database unreachable, events wait", extra={"cause": str(exc)})
+                failing = True
+                self._rung |= rung
+                self._unseen |= unseen
+                self._something_to_read.set()
+                await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(settings.VIDEOPROC_HUB_TICK_SECONDS)
+
+    async def _ring_or_poll(self) -> None:
+        pause = settings.VIDEOPROC_HUB_POLL_SECONDS
+        if self._polled_at is not None:
+            pause -= time.monotonic() - self._polled_at
+        try:
+            async with asyncio.timeout(max(pause, 0)):
+                await self._something_to_read.wait()
+        except TimeoutError:
+            self._look_at_all()
+        self._something_to_read.clear()
+
+    async def _tick(self, rung: set[str], unseen: set[str]) -> None:
+        """Read what is new about some jobs and whole audiences, and hand it to their readers."""
+        began = time.monotonic()
+        resuming = {reader: seqs for reader, seqs in self._resuming.items() if reader.open}
+        for reader in resuming:
+            del self._resuming[reader]
+        named = rung.union(*resuming.values())
+        margin = ENDED_MARGIN_SECONDS + (0.0 if self._polled_at is None else began - self._polled_at)
+        heads = await _in_thread(partial(events.heads, named, unseen, ended_within_seconds=margin))
+        if unseen >= self._readers.keys():
+            self._polled_at = began
+        self._rewind(resuming, {head.job_id: head for head in heads})
+        wanted = self._wanted(heads)
+        log = await _in_thread(partial(events.log, wanted)) if wanted else {}
+        for head in heads:
+            readers = self._readers.get(head.audience, set())
+            for reader in readers:
+                for happened in log.get(head.job_id, ()):
+                    reader.offer(happened)
+                reader.offer_progress(head)
+            if any(reader.open and reader.seq(head.job_id) < head.seq for reader in readers):
+                self.rang(head.job_id, head.audience)
+
+    def _rewind(self, resuming: dict[Reader, dict[str, int]], heads: dict[str, Head]) -> None:
+        for reader, seqs in resuming.items():
+            for job_id, seq in seqs.items():
+                head = heads.get(job_id)
+                if head is None or head.audience != reader.audience:
+                    reader.say(messages.error("unknown_job", "There is no such job here.", job_id=job_id))
+                elif seq > head.seq:
+                    detail = f"The last event of this job is {head.seq}."
+                    reader.say(messages.error("seq_ahead", detail, job_id=job_id))
+                else:
+                    reader.rewind(job_id, seq)
+
+    def _wanted(self, heads: Iterable[Head]) -> list[tuple[Head, int]]:
+        """Return behind which seq to read each job: a page for those near its end, and for each far one."""
+        near: list[tuple[Head, int]] = []
+        far: list[tuple[Head, int]] = []
+        for head in heads:
+            readers = self._readers.get(head.audience, ())
+            behind = {reader.seq(head.job_id) for reader in readers if reader.open}
+            seqs = sorted(seq for seq in behind if seq < head.seq)
+            far += [(head, seq) for seq in seqs if head.seq - seq > PAGE]
+            near += [(head, seq) for seq in seqs if head.seq - seq <= PAGE][:1]
+        return near + far[:FAR_READERS]
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def of_this_loop() -> Hub:
+    """Return the hub of the running event loop."""
+    return _hubs.setdefault(asyncio.get_running_loop(), Hub())
+
+
+async def _in_thread(read: Callable[[], T]) -> T:
+    return await sync_to_async(_with_fresh_connection, thread_sensitive=False, executor=_threads)(read)
+
+
+def _with_fresh_connection(read: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return read()
+    finally:
+        close_old_connections()
