@@ -188,12 +188,24 @@ def tagged_rotation(path: Path) -> int:
 
 
 def with_external_reference(source: Path, target: Path) -> Path:
-    """Write a MOV or MP4 whose video data is said to lie in another file (the self-contained flag is cleared)."""
+    """Write a MOV or MP4, its index at the end, whose first track is said to lie in another file."""
+    data = bytearray(source.read_bytes())
+    entry = data.index(b"\0\0\0\x0curl \0\0\0\x01")
+    name = b"elsewhere.mov\0"
+    data[entry + 11] = 0
+    data[entry + 12 : entry + 12] = name
+    around = [match.start() - 4 for match in re.finditer(b"moov|trak|mdia|minf|dinf|dref", data[:entry])]
+    for start in [*(box for box in around if box + int.from_bytes(data[box : box + 4]) > entry), entry]:
+        data[start : start + 4] = (int.from_bytes(data[start : start + 4]) + len(name)).to_bytes(4)
+    target.write_bytes(data)
+    return target
+
+
+def with_sample_entry(source: Path, target: Path, kind: bytes) -> Path:
+    """Write an H.264 MP4 whose sample entry has another type: `encv` is encrypted, `zzzz` is nobody's codec."""
     data = source.read_bytes()
-    changed, count = re.subn(rb"(\x00\x00\x00\x0curl \x00\x00\x00)\x01", lambda match: match[1] + b"\0", data, count=1)
-    if count != 1:
-        raise ValueError(f"{source} has no self-contained data reference")
-    target.write_bytes(changed)
+    entry = data.index(b"avc1", data.index(b"stsd"))
+    target.write_bytes(data[:entry] + kind + data[entry + 4 :])
     return target
 
 

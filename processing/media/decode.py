@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from zlib import crc32
 
 import av
+import numpy as np
 from av.video.frame import VideoFrame
 
 from processing.media.errors import ResourceExceeded, TimelineMismatch
+from processing.media.pictures import top_down
 from processing.media.sources import open_source, packets_of, prepare_decoder, stream_at
 from processing.media.specs import MediaProbe, Segment, Timeline
 
@@ -39,6 +43,8 @@ class DecodeTally:
     frames: int = 0
     corrupt_frames: int = 0
     decode_errors: int = 0
+    landed_pts: int | None = None
+    """Stamp of the keyframe that decoding started at after a seek."""
 
 
 def raw_frames(
@@ -53,7 +59,6 @@ def raw_frames(
     with open_source(path) as container:
         stream = stream_at(container, stream_index)
         context = prepare_decoder(stream, threads=threads)
-        first_pts = None
         is_waiting = seek_pts is not None
         if seek_pts is not None:
             try:
@@ -65,7 +70,7 @@ def raw_frames(
             if is_waiting and packet is not None:
                 if not packet.is_keyframe or packet.pts is None or packet.is_discard:
                     continue
-                is_waiting, first_pts = False, packet.pts
+                is_waiting, tally.landed_pts = False, packet.pts
             try:
                 frames = context.decode(packet)
             except MemoryError as error:
@@ -74,11 +79,11 @@ def raw_frames(
                 tally.decode_errors += 1
                 continue
             for frame in frames:
-                if first_pts is not None and (frame.pts is None or frame.pts < first_pts):
+                if tally.landed_pts is not None and (frame.pts is None or frame.pts < tally.landed_pts):
                     continue
                 tally.frames += 1
                 tally.corrupt_frames += frame.is_corrupt
-                yield frame
+                yield top_down(frame)
 
 
 def decode_all(path: Path, probe: MediaProbe, timeline: Timeline, *, threads: int = 1) -> FrameReader:
@@ -117,6 +122,7 @@ class FrameReader:
         self._timeline = timeline
         self._segment = segment
         self._threads = threads
+        self._index_of_stamp = {stamp: index for index, stamp in enumerate(timeline.stamps)}
 
     @property
     def missing_frames(self) -> int:
@@ -124,78 +130,116 @@ class FrameReader:
         return self._segment.stop - self._segment.start - self.frames_from_decode
 
     def __iter__(self) -> Iterator[DecodedFrame]:
-        segment = self._segment
         for decoded in self._exact_run():
-            if decoded.index >= segment.start:
+            if not decoded.is_warmup:
                 self.frames_from_decode += 1
                 self.corrupt_frames += decoded.frame.is_corrupt
             yield decoded
 
     def _exact_run(self) -> Iterator[DecodedFrame]:
-        """Yield from the first place to start at that proves exact."""
-        for seek_pts in self._places():
-            self.seeks += 1
-            tally = DecodeTally()
-            frames = self._numbered(
-                raw_frames(self._path, self._stream_index, tally, threads=self._threads, seek_pts=seek_pts)
-            )
-            opening: list[DecodedFrame] = []
-            if seek_pts is None or self._opens_exactly(frames, opening, tally):
-                yield from opening
-                yield from frames
-                self.decode_errors = tally.decode_errors
-                return
-            frames.close()
+        """Yield from the first place to start at that proves exact.
 
-    def _opens_exactly(self, frames: Iterator[DecodedFrame], opening: list[DecodedFrame], tally: DecodeTally) -> bool:
-        """Read the frames [warmup, start] into `opening`; return whether they are all there and undamaged.
-
-        Damage this early is concealed with pictures from before the place decoding started at, so there it would look
-        different from the sequential decode; later damage would not.
+        An order that only the sequential decode knows may still differ later; then that one goes on where this stops.
         """
+        last = -1
+        for seek_pts, frames, tally in self._runs():
+            try:
+                for decoded in frames:
+                    if decoded.index > last:
+                        yield decoded
+                        last = decoded.index
+            except TimelineMismatch:
+                if seek_pts is None or self._timeline.identity == "pts":
+                    raise
+                continue
+            self.decode_errors = tally.decode_errors
+            return
+
+    def _runs(self) -> Iterator[tuple[int | None, Iterator[DecodedFrame], DecodeTally]]:
+        """Yield the run from the nearest place that proves exact, then the run from the start of the file.
+
+        Exact is a place whose frames [warmup, start] are all there and undamaged, or come out the same from another
+        place before it: damage this early is concealed with pictures from before the place, later damage is not.
+        """
+        landed_before: int | None = None
+        seen_before: list[tuple[int, int]] = []
+        for seek_pts in self._places():
+            tally = DecodeTally()
+            with closing(self._run(tally, seek_pts)) as frames:
+                opening = self._opening(frames)
+                if not opening or tally.landed_pts == landed_before:
+                    continue
+                seen = [(decoded.index, checksum(decoded.frame)) for decoded in opening]
+                is_clean = not tally.decode_errors and not tally.corrupt_frames
+                if (is_clean and len(opening) == self._segment.start + 1 - self._segment.warmup) or seen == seen_before:
+                    yield seek_pts, chain(opening, frames), tally
+                    break
+                landed_before, seen_before = tally.landed_pts, seen
+        tally = DecodeTally()
+        with closing(self._run(tally, None)) as frames:
+            yield None, frames, tally
+
+    def _places(self) -> Iterator[int]:
+        """Yield the stamps to seek to, nearest first; none where only counting from the start identifies a frame."""
+        timeline = self._timeline
+        stamps = timeline.pts if timeline.identity == "pts" else timeline.stamps
+        if stamps and self._segment.warmup > 0:
+            last = bisect_right(timeline.keyframes, self._segment.seek) - 1
+            for steps_back in (0, 1, 3, 7):
+                if last - steps_back >= 0 and timeline.keyframes[last - steps_back] > 0:
+                    yield stamps[timeline.keyframes[last - steps_back]]
+
+    def _opening(self, frames: Iterator[DecodedFrame]) -> list[DecodedFrame]:
+        """Return the frames up to the first of the segment; none where the place lies too late or proves wrong."""
+        opening: list[DecodedFrame] = []
         try:
             for decoded in frames:
                 opening.append(decoded)
                 if not decoded.is_warmup:
-                    break
+                    return opening
         except TimelineMismatch:
-            return False
-        expected = range(self._segment.warmup, self._segment.start + 1)
-        is_clean = not tally.decode_errors and not tally.corrupt_frames
-        return is_clean and [decoded.index for decoded in opening] == list(expected)
+            return []
+        return []
 
-    def _places(self) -> Iterator[int | None]:
-        """Yield the stamps to seek to, nearest first, then None: the start of the file, which is exact by definition.
-
-        Frames known by their index alone can only be counted from the start.
-        """
-        timeline, seek = self._timeline, self._segment.seek
-        if timeline.identity == "pts" and self._segment.warmup > 0:
-            last = bisect_right(timeline.keyframes, seek) - 1
-            for steps_back in (0, 1, 3):
-                if last - steps_back >= 0 and timeline.keyframes[last - steps_back] > 0:
-                    yield timeline.pts[timeline.keyframes[last - steps_back]]
-        yield None
-
-    def _numbered(self, frames: Iterator[VideoFrame]) -> Generator[DecodedFrame, None, None]:
+    def _run(self, tally: DecodeTally, seek_pts: int | None) -> Generator[DecodedFrame, None, None]:
         """Give each frame its index in the timeline, from the warm-up to the segment's stop."""
+        self.seeks += 1
         segment, pts = self._segment, self._timeline.pts
+        is_counted = seek_pts is None and self._timeline.identity == "index"
+        must_follow = seek_pts is not None and self._timeline.identity == "index"
         previous = -1
-        for count, frame in enumerate(frames):
-            index = count if self._timeline.identity == "index" else self._index_of(frame)
-            if index <= previous or index >= len(pts):
-                raise TimelineMismatch(f"frame {index} after frame {previous}, of {len(pts)} in the timeline")
-            previous = index
-            if index >= segment.stop:
-                return
-            if index >= segment.warmup:
-                yield DecodedFrame(index=index, pts=pts[index], frame=frame, is_warmup=index < segment.start)
+        frames = raw_frames(self._path, self._stream_index, tally, threads=self._threads, seek_pts=seek_pts)
+        with closing(frames):
+            for count, frame in enumerate(frames):
+                index = count if is_counted else self._index_of(frame)
+                if not previous < index < len(pts) or (must_follow and previous >= 0 and index != previous + 1):
+                    raise TimelineMismatch(f"frame {index} after frame {previous}, of {len(pts)} in the timeline")
+                if seek_pts is not None and previous < 0 and index > segment.warmup:
+                    raise TimelineMismatch(f"decoding started at frame {index}, after the warm-up at {segment.warmup}")
+                previous = index
+                if index >= segment.stop:
+                    return
+                if index >= segment.warmup:
+                    yield DecodedFrame(index=index, pts=pts[index], frame=frame, is_warmup=index < segment.start)
 
     def _index_of(self, frame: VideoFrame) -> int:
-        pts = self._timeline.pts
-        if frame.pts is None:
-            raise TimelineMismatch("the decoder gave a frame without a stamp")
-        index = bisect_left(pts, frame.pts)
-        if index == len(pts) or pts[index] != frame.pts:
-            raise TimelineMismatch(f"the decoder gave a frame at pts {frame.pts}, where the timeline has none")
+        stamp, pts = frame.pts, self._timeline.pts
+        if stamp is not None and self._timeline.identity == "index":
+            index = self._index_of_stamp.get(stamp, -1)
+        elif stamp is not None:
+            index = bisect_left(pts, stamp)
+            index = index if index < len(pts) and pts[index] == stamp else -1
+        if stamp is None or index < 0:
+            raise TimelineMismatch(f"the decoder gave a frame at pts {stamp}, where the timeline has none")
         return index
+
+
+def checksum(frame: VideoFrame) -> int:
+    """Return a checksum of the samples of all planes of a frame, without the padding of their lines."""
+    result = 0
+    for plane in frame.planes:
+        # Of packed formats this sees a part of each line, which is enough to tell two pictures apart.
+        row_bytes = plane.width * (2 if frame.format.components[0].bits > 8 else 1)
+        lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]  # a buffer
+        result = crc32(lines[: plane.height, :row_bytes].tobytes(), result)
+    return result

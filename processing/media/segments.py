@@ -25,10 +25,11 @@ def plan_segments(timeline: Timeline, targets: Sequence[float] = TARGETS_SECONDS
 
     The first are short, so that the first picture comes soon. A cut beside a keyframe between half and twice the target
     is taken; without one the cut lies inside a GOP while the re-decoding that costs stays within bounds; else the
-    segment reaches to the next keyframe. Frames known by their index alone are counted from the start: one segment.
+    segment reaches to the next keyframe. Frames that only their index
+    identifies are counted from the start: one segment.
     """
     count = len(timeline.pts)
-    if timeline.identity == "index":
+    if timeline.identity == "index" and not timeline.stamps:
         return (Segment(index=0, seek=0, warmup=0, start=0, stop=count),)
     beside_keyframes = [key + WARMUP_FRAMES for key in timeline.keyframes if key + WARMUP_FRAMES < count]
     budget = REDECODED_SHARE * count

@@ -1,4 +1,4 @@
-"""The frozen specs that cross the engine's seams: what a file is, when its frames are shown, how it is cut and what is done.
+"""The frozen specs that cross the engine's seams: what a file is, when frames are shown, how it is cut, what is done.
 
 Times are integer pts with a Fraction time base, ranges are half open, indices start at zero.
 Counts carry their provenance: `_from_header`, `_from_scan` (packets not flagged discard), `_from_decode` (the truth).
@@ -121,7 +121,7 @@ class Timeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Frames [start, stop) of a timeline, worked on by one task; frames [warmup, start) are decoded for the filters only.
+    """Frames [start, stop) of a timeline, the work of one task; frames [warmup, start) are decoded for the filters only.
 
     `seek` is the index of the keyframe that decoding starts at, at or before `warmup`.
     """

@@ -131,7 +131,8 @@ def _decoded_timeline(path: Path, probe: MediaProbe, scan: Scan) -> Timeline:
         return _timeline(probe, scan, tuple(known), frames_from_decode=len(own))
     pts = _mended(scan.pts, len(own), scan.last_duration)
     repaired = sum(before != after for before, after in zip(own, pts, strict=True))
-    return _timeline(probe, scan, pts, frames_from_decode=len(own), repaired=repaired, is_by_index=True)
+    stamps = tuple(known) if len(set(known)) == len(own) else ()
+    return _timeline(probe, scan, pts, frames_from_decode=len(own), repaired=repaired, stamps=stamps, is_by_index=True)
 
 
 def _mended(stamps: Sequence[int], count: int, duration: int) -> tuple[int, ...]:
@@ -155,12 +156,13 @@ def _timeline(
     *,
     frames_from_decode: int | None = None,
     repaired: int = 0,
+    stamps: tuple[int, ...] = (),
     is_by_index: bool = False,
 ) -> Timeline:
     distances = [after - before for before, after in pairwise(pts)]
     usual = _usual_distance(pts)
-    expected_pts = frozenset(pts)
-    keyframes = [bisect_left(pts, key) for key in scan.key_pts if key in expected_pts]
+    place = {stamp: index for index, stamp in enumerate(stamps or pts)}
+    keyframes = sorted(place[key] for key in scan.key_pts if key in place)
     time_base = probe.video.time_base
     expected = scan.packets - scan.discarded
     warnings = []
@@ -181,6 +183,7 @@ def _timeline(
         frames_from_scan=expected,
         discarded_from_scan=scan.discarded,
         frames_from_decode=frames_from_decode,
+        stamps=stamps,
         repaired=repaired,
         is_variable_rate=bool(distances)
         and max(distances) - min(distances) > max(STEADY_TICKS, STEADY_SHARE * (usual or 0)),
