@@ -55,8 +55,6 @@ class Normaliser:
             frame = self._converted(frame)
         if not self._is_planned_size(frame):
             frame = self._resized(frame)
-        if any(plane.line_size < 0 for plane in frame.planes):
-            frame = _top_down(frame)
         y, u, v = (_view(plane) for plane in frame.planes)
         width, height = self._encoding.width_px, self._encoding.height_px
         if y.shape != (height, width):
@@ -120,6 +118,22 @@ def even(size_px: int) -> int:
     return size_px + size_px % 2
 
 
+def top_down(frame: VideoFrame) -> VideoFrame:
+    """Return a frame whose lines run downwards in memory: a copy where they do not, as in some raw video in AVI.
+
+    PyAV takes a plane's memory to begin at its first line, so views of the others would reach beyond it.
+    """
+    if all(plane.line_size > 0 for plane in frame.planes):
+        return frame
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, av.time_base)
+    )
+    graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
+    graph.push(frame)
+    return cast(VideoFrame, graph.pull())
+
+
 def _tone_mapping_graph(width: int, height: int, pixel_format: str) -> Graph:
     graph = Graph()
     source = graph.add_buffer(
@@ -128,17 +142,6 @@ def _tone_mapping_graph(width: int, height: int, pixel_format: str) -> Graph:
     scale = graph.add("scale", TONE_MAPPING)
     graph.link_nodes(source, scale, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
     return graph
-
-
-def _top_down(frame: VideoFrame) -> VideoFrame:
-    """Copy a frame whose lines run upwards in memory, as in some raw video in AVI: no view can be taken of it."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, av.time_base)
-    )
-    graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
-    graph.push(frame)
-    return cast(VideoFrame, graph.pull())
 
 
 def _is_grey(pixel_format: VideoFormat) -> bool:
