@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from processing.media.errors import UnsupportedContainer
-from processing.media.specs import Choice, Enhancement
+from processing.media.specs import Choice
 from tests.clips import make_clip
 from videoproc.demo import clip
 from videoproc.demo.checks import Check, Reading, compare, luma_plane, read
-from videoproc.demo.report import Progress, Timing, table, write_pair
+from videoproc.demo.report import Chosen, Progress, Timing, table, write_pair
 from videoproc.demo.run import folder_name
 
 
@@ -177,19 +177,17 @@ def test_progress_is_a_moving_line_on_a_terminal_and_plain_lines_elsewhere() -> 
 
 
 def test_the_table_says_what_failed_and_why_each_choice(reading: Reading) -> None:
-    enhancement = Enhancement(
+    chosen = Chosen(
         preset="auto",
         choices=(Choice(operation="denoise", strength=0.8, reason="noise sigma 5.1"),),
         reasons=("Noise of sigma 5.1 is above 1.5: denoise at 0.80.", "Contrast is good: left alone."),
-        noise_sigma_luma=5.1,
-        noise_sigma_chroma=2.0,
     )
     text = table(
         source=reading,
         result=reading,
         checks=[Check(name="frames", held=False, words="29 of 30")],
         gains=[],
-        enhancement=enhancement,
+        chosen=chosen,
         warnings=("hdr_tone_mapped",),
         timing=Timing(upload_seconds=0.5, processing_seconds=2.0, source_seconds=1.0),
         files=[("video", Path("demo-output/a/enhanced.mp4"))],

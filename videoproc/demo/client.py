@@ -191,7 +191,7 @@ def _moments(message: dict[str, Any], file_id: str) -> Iterator[Moment]:
     if message.get("type") == "snapshot":
         jobs = [job for job in message["jobs"] if job["file_id"] == file_id]
         yield from (_moment(None, job["state"], job["progress"]) for job in jobs)
-    elif message.get("type") in {"event", "progress"} and message["file_id"] == file_id:
+    elif message.get("type") in {"event", "progress"} and message["file_id"] == file_id and message["progress"]:
         yield _moment(message.get("event"), message["status"], message["progress"])
 
 

@@ -12,7 +12,7 @@ from typing import TextIO
 import cv2
 import numpy as np
 
-from processing.media.specs import Enhancement
+from processing.media.specs import Choice
 from videoproc.demo.checks import Check, Reading
 
 BAR_CELLS = 28
@@ -59,6 +59,15 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What was done to the picture and why; no choice means that it was left alone."""
+
+    preset: str
+    choices: tuple[Choice, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """How long it took, in seconds."""
 
@@ -78,7 +87,7 @@ def table(
     result: Reading,
     checks: Sequence[Check],
     gains: Sequence[Check],
-    enhancement: Enhancement,
+    chosen: Chosen,
     warnings: Sequence[str],
     timing: Timing,
     files: Sequence[tuple[str, Path]],
@@ -91,9 +100,9 @@ def table(
     rows.append(("noise", f"sigma {before.noise_sigma_luma:.2f}  ->  {after.noise_sigma_luma:.2f} code values"))
     rows.append(("brightness", f"mean luma {before.mean_luma:.1f}  ->  {after.mean_luma:.1f} of 255"))
     rows += [(check.name, ("" if check.held else "NOT REACHED: ") + check.words) for check in gains]
-    chosen = ", ".join(f"{choice.operation} {choice.strength:.2f}" for choice in enhancement.choices)
-    rows.append((f"chosen by {enhancement.preset}", chosen or "nothing: it is left alone"))
-    rows += [("because", reason) for reason in enhancement.reasons]
+    operations = ", ".join(f"{choice.operation} {choice.strength:.2f}" for choice in chosen.choices)
+    rows.append((f"chosen by {chosen.preset}", operations or "nothing: it is left alone"))
+    rows += [("because", reason) for reason in chosen.reasons]
     rows += [("warning", warning) for warning in warnings]
     rows.append(
         (

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TextIO
 
 from processing.media import wire
-from processing.media.specs import Enhancement
+from processing.media.specs import Choice
 from videoproc.demo import clip
 from videoproc.demo.checks import Check, Reading, compare, read
 from videoproc.demo.client import Client, ClientError, Uploaded
-from videoproc.demo.report import Progress, Timing, table, write_pair
+from videoproc.demo.report import Chosen, Progress, Timing, table, write_pair
 
 MADE_NAME = "made-clip"
 COMPARED_FRAMES = range(0, clip.FRAMES, 25)
@@ -36,7 +36,7 @@ class Outcome:
 
     result_url: str
     stills_urls: tuple[str, str]
-    enhancement: Enhancement
+    chosen: Chosen
     warnings: tuple[str, ...]
     timing_seconds: tuple[float, float]
     """Upload and processing."""
@@ -83,7 +83,7 @@ def demonstrate(url: str, video: Path | None, folder: Path, out: TextIO) -> None
             result=result,
             checks=checks,
             gains=gains,
-            enhancement=outcome.enhancement,
+            chosen=outcome.chosen,
             warnings=outcome.warnings,
             timing=timing,
             files=files,
@@ -91,7 +91,7 @@ def demonstrate(url: str, video: Path | None, folder: Path, out: TextIO) -> None
         + "\n\n"
     )
     missing = [f"{check.name}: {check.words}" for check in (*checks, *gains) if not check.held]
-    missing += _unexplained(outcome.enhancement)
+    missing += _unexplained(outcome.chosen)
     if missing:
         raise DemoFailed("; ".join(missing))
 
@@ -115,8 +115,12 @@ def _outcome(client: Client, uploaded: Uploaded, processing_seconds: float) -> O
         raise DemoFailed(f"the job is {job['state']}: {error['code']}: {error['detail']}")
     return Outcome(
         result_url=job["links"]["result"],
-        stills_urls=(f"{uploaded.job_url}/before", f"{uploaded.job_url}/after"),
-        enhancement=wire.from_builtins(job["enhancement"], Enhancement),
+        stills_urls=(job["links"]["before"], job["links"]["after"]),
+        chosen=Chosen(
+            preset=job["preset"],
+            choices=wire.from_builtins(job["chosen"]["operations"], tuple[Choice, ...]),
+            reasons=tuple(job["chosen"]["reasons"]),
+        ),
         warnings=tuple(job["warnings"]),
         timing_seconds=(uploaded.seconds, processing_seconds),
     )
@@ -164,10 +168,8 @@ def _gains(source: Reading, result: Reading) -> list[Check]:
     ]
 
 
-def _unexplained(enhancement: Enhancement) -> list[str]:
-    unexplained = [
-        f"{choice.operation} was chosen without a reason" for choice in enhancement.choices if not choice.reason
-    ]
-    if not enhancement.reasons:
+def _unexplained(chosen: Chosen) -> list[str]:
+    unexplained = [f"{choice.operation} was chosen without a reason" for choice in chosen.choices if not choice.reason]
+    if not chosen.reasons:
         unexplained.append("no reason was given for what was chosen or left alone")
     return unexplained
