@@ -72,9 +72,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Let go of the reader."""
         self._closed = True
         if self._reader is not None:
-            hub.of_this_loop().leave(self._reader)
-            self._reader = None
-        await self._stop_writing()
+            reader, self._reader = self._reader, None
+            await self._stop_writing()
+            await hub.of_this_loop().leave(reader)
 
     async def _write(self, reader: Reader) -> None:
         while True:

@@ -82,22 +82,23 @@ class Hub:
         waiting |= seqs
         self._something_to_read.set()
 
-    def leave(self, reader: Reader) -> None:
-        """Forget a reader; with the last one the hub stops."""
+    async def leave(self, reader: Reader) -> None:
+        """Forget a reader; with the last one the hub stops, and no thread of it reads on."""
         readers = self._readers.get(reader.audience, set())
         readers.discard(reader)
         self._resuming.pop(reader, None)
         if not readers:
             self._readers.pop(reader.audience, None)
-        if not self._readers:
-            for task in self._tasks:
+        if not self._readers and self._tasks:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
                 task.cancel()
-            self._tasks = []
             self._opening.clear()
             self._resuming.clear()
             self._rung.clear()
             self._unseen.clear()
             self._polled_at = None
+            await asyncio.wait(tasks, timeout=LAYER_SECONDS)
 
     def rang(self, job_id: str, audience: str) -> None:
         """Look at a job in the next tick, where somebody watches it."""
@@ -262,7 +263,15 @@ def of_this_loop() -> Hub:
 
 
 async def _in_thread(read: Callable[[], T]) -> T:
-    return await sync_to_async(_with_fresh_connection, thread_sensitive=False, executor=_threads)(read)
+    """Return what `read` does in a thread; cancelled, it waits for the thread too, so no query is left behind."""
+    reading = asyncio.ensure_future(
+        sync_to_async(_with_fresh_connection, thread_sensitive=False, executor=_threads)(read)
+    )
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        await asyncio.wait([reading])
+        raise
 
 
 def _with_fresh_connection(read: Callable[[], T]) -> T:
