@@ -46,7 +46,7 @@ def plan_of(source: Path, *choices: Choice) -> Plan:
     """Return the plan of a clip with these operations; without any, a playable one is copied."""
     facts = probe(source)
     enhancement = Enhancement(preset="auto", choices=choices, reasons=(), noise_sigma_luma=2.0, noise_sigma_chroma=1.0)
-    return make_plan(source, "", facts, read_timeline(source, facts), UNREMARKABLE, enhancement)
+    return make_plan("", facts, read_timeline(source, facts), UNREMARKABLE, enhancement)
 
 
 def enhance_all(source: Path, plan: Plan, folder: Path) -> tuple[tuple[Path, ...], tuple[SegmentResult, ...]]:

@@ -23,8 +23,8 @@ from av.stream import Disposition
 
 from processing.media.specs import AudioStream
 
-COPIED_CODECS = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
-"""What MP4 has a registered form for and FFmpeg's muxer writes with its configuration."""
+COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+"""What MP4 has a registered form for and FFmpeg's muxer writes with its configuration (MP2 would be read as MP3)."""
 BROWSER_CODECS = frozenset({"aac", "mp3", "opus", "flac"})
 """What browsers play in MP4; a copied track of another codec gets an AAC track beside it."""
 AAC_RATES_HZ = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350})
