@@ -23,7 +23,14 @@ from django.db.models.functions import Now
 from processing import nudge
 from processing.live.doorbell import audience
 from processing.media import wire
-from processing.media.errors import MediaError, ProcessError, ProcessStopped, SegmentDamaged, StorageFull
+from processing.media.errors import (
+    MediaError,
+    ProcessError,
+    ProcessStopped,
+    SegmentDamaged,
+    StorageFull,
+    TimelineMismatch,
+)
 from processing.media.requests import Chosen, Metadata, Planned
 from processing.media.specs import Receipt, SegmentResult, Stills
 from processing.models import Job, Step
@@ -45,6 +52,8 @@ TASKS = {
     Kind.PUBLISH: "processing.publish",
 }
 CHAINS = ((Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN), (Kind.JOIN, Kind.STILLS, Kind.PUBLISH))
+
+TIMES_DOUBTED = "times_doubted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +198,11 @@ def segment_enhanced(claim: Claim, segment: SegmentResult, output: str) -> None:
         _next(job, Kind.JOIN)
 
 
+def must_decode_to_plan(job: Job) -> bool:
+    """Return whether a plan made from the packets proved wrong, so that the next is made by decoding everything."""
+    return job.events.filter(name=TIMES_DOUBTED).exists()
+
+
 @transaction.atomic
 def joined(claim: Claim, receipt: Receipt, output: str) -> None:
     """Store the joined file and its receipt; the stills follow."""
@@ -226,7 +240,13 @@ def step_failed(claim: Claim, error: MediaError) -> None:
     if isinstance(error, SegmentDamaged):
         steps.fail(claim, code=error.code, detail=error.detail)
         jobs.reopen(job, "segment_damaged", to=State.ENHANCING, data=facts | {"segment": error.index})
-        steps.carry_over(job, damaged=error.index)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
+        steps.requeue(job, Kind.SEGMENT, error.index)
+    elif isinstance(error, TimelineMismatch) and not must_decode_to_plan(job):
+        steps.fail(claim, code=error.code, detail=error.detail)
+        jobs.reopen(job, TIMES_DOUBTED, to=State.PROBING, data=facts)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
+        steps.create(job, Kind.PLAN)
     elif isinstance(error, ProcessStopped | StorageFull):
         delay = settings.VIDEOPROC_BACKOFF_SECONDS if isinstance(error, StorageFull) else 0.0
         steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)

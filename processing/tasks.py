@@ -51,6 +51,7 @@ def plan_segments(job_id: str, epoch: int) -> None:
             source_digest=task.job.source_sha256,
             chosen=wire.from_builtins(task.job.chosen, media.Chosen),
             output=path,
+            by_decoding=pipeline.must_decode_to_plan(task.job),
         )
         plan = task.run("plan", request, media.Planned)
         patiently(lambda: pipeline.planned(task.claim, plan, key))

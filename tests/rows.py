@@ -126,7 +126,14 @@ def planned(job: Job, *, segments: int = 3, frames: int = 10) -> Job:
         preset="auto", choices=(), reasons=("clean",), noise_sigma_luma=0.0, noise_sigma_chroma=0.0
     )
     pipeline.diagnosed(claimed(job, Step.Kind.DIAGNOSE), Chosen(diagnosis=_diagnosis(), enhancement=enhancement))
-    plan = Planned(
+    pipeline.planned(claimed(job, Step.Kind.PLAN), plan_of(segments=segments, frames=frames), "plan.json")
+    job.refresh_from_db()
+    return job
+
+
+def plan_of(*, segments: int, frames: int = 10) -> Planned:
+    """Return the answer of a plan's media process."""
+    return Planned(
         video="encode" if segments else "copy",
         frames_total=segments * frames,
         segments=tuple((i * frames, (i + 1) * frames) for i in range(segments)),
@@ -134,9 +141,6 @@ def planned(job: Job, *, segments: int = 3, frames: int = 10) -> Job:
         warnings=(),
         sha256="0" * 64,
     )
-    pipeline.planned(claimed(job, Step.Kind.PLAN), plan, "plan.json")
-    job.refresh_from_db()
-    return job
 
 
 def segment_result(index: int, frames: int = 10) -> SegmentResult:

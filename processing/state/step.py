@@ -182,11 +182,18 @@ def close(job: Job) -> None:
     )
 
 
-def carry_over(job: Job, *, damaged: int) -> None:
-    """Move finished work into the job's new epoch and queue segment `damaged` in it again."""
-    done = Q(state=State.DONE, kind__in=(Step.Kind.METADATA, Step.Kind.DIAGNOSE, Step.Kind.PLAN, Step.Kind.SEGMENT))
-    Step.objects.filter(done, job=job, epoch=job.epoch - 1).update(epoch=job.epoch)
-    Step.objects.filter(job=job, epoch=job.epoch, kind=Step.Kind.SEGMENT, index=damaged).update(
+def carry_over(job: Job, *kinds: str) -> None:
+    """Move finished steps of these kinds into the job's new epoch and cancel what is still open in the old one."""
+    old = Step.objects.filter(job=job, epoch=job.epoch - 1)
+    old.filter(state=State.DONE, kind__in=kinds).update(epoch=job.epoch)
+    old.filter(state__in=(State.QUEUED, State.RUNNING)).update(
+        state=State.CANCELLED, lease_until=None, hinted_at=None, ended_at=Now()
+    )
+
+
+def requeue(job: Job, kind: str, index: int) -> None:
+    """Queue a finished step of the job's epoch again: what it made is no longer there as it was."""
+    Step.objects.filter(job=job, epoch=job.epoch, kind=kind, index=index, state=State.DONE).update(
         state=State.QUEUED, hinted_at=None, output="", sha256="", result=None, ended_at=None
     )
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from processing import dispatch, pipeline, progress
-from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, UnsupportedCodec
+from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, TimelineMismatch, UnsupportedCodec
 from processing.models import Event, Job, Step, Worker
 from processing.state import job as jobs
 from processing.state import step as steps
@@ -215,6 +215,24 @@ def test_a_damaged_segment_runs_again_in_a_new_epoch_and_the_others_stay() -> No
     job.refresh_from_db()
     assert job.state == Job.State.JOINING
     assert rows.claimed(job, Kind.JOIN).epoch == 2
+    assert seqs(job) == list(range(1, job.seq + 1))
+
+
+def test_a_plan_that_proves_wrong_is_made_again_once_by_decoding() -> None:
+    job = rows.planned(rows.accepted(), segments=3)
+    rows.enhance(job, 0)
+    other = rows.claimed(job, Kind.SEGMENT, 2)
+    assert not pipeline.must_decode_to_plan(job)
+    pipeline.step_failed(rows.claimed(job, Kind.SEGMENT, 1), TimelineMismatch("a frame where none is planned"))
+    job.refresh_from_db()
+    assert (job.epoch, job.state) == (2, Job.State.PROBING)
+    assert pipeline.must_decode_to_plan(job)
+    assert steps.still_held([other]) == set()
+    assert [(step.kind, step.epoch) for step in steps.due(10)] == [(Kind.PLAN, 2)]
+    pipeline.planned(rows.claimed(job, Kind.PLAN), rows.plan_of(segments=1), "plan-2.json")
+    pipeline.step_failed(rows.claimed(job, Kind.SEGMENT, 0), TimelineMismatch("again"))
+    job.refresh_from_db()
+    assert job.epoch == 2
     assert seqs(job) == list(range(1, job.seq + 1))
 
 
