@@ -13,8 +13,8 @@ import numpy as np
 
 from processing.media.enhancement.planes import Plane, Planes, double, halve, widen
 
-NOISE_IN_DETAIL = 0.64
-"""Mean absolute 3x3 Gaussian detail of white noise of deviation 1."""
+NOISE_IN_DETAIL = 0.71
+"""Mean absolute 5x5 Gaussian detail of white noise of deviation 1: 0.89 (what [1 4 6 4 1] leaves) times 0.798."""
 STRONG_ENERGY = 14.0
 """Mean absolute detail, in code values, of an edge that needs no help."""
 OVERSHOOT = 3.0
@@ -50,7 +50,7 @@ class Sharpen:
         out = self._out[self._calls % BUFFERS]
         self._calls += 1
         low, more, less, amount, energy = self._low, self._more, self._less, self._amount, self._energy
-        cv2.GaussianBlur(y, (3, 3), 0, dst=low)
+        cv2.GaussianBlur(y, (5, 5), 0, dst=low)
         cv2.subtract(y, low, dst=more)
         cv2.subtract(low, y, dst=less)
         cv2.add(more, less, dst=amount)

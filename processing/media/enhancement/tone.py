@@ -18,8 +18,8 @@ from processing.media.specs import ToneCurve
 
 MOST_SLOPE = 6.0
 """At black: more would show the steps of 8-bit shadows."""
-MOST_GAIN = 3.0
-KNEE = 0.75
+MOST_GAIN = 2.2
+KNEE = 0.6
 """Where the gain's shoulder begins, on the output's side."""
 MOST_COLOUR_GAIN = 2.5
 COLOUR_UNIT = 64.0

@@ -1,0 +1,153 @@
+"""Each operation and its tables by small examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from processing.media.enhancement.planes import Planes, double, doublings, halve, luma_bounds, widen
+from processing.media.enhancement.sharpen import OVERSHOOT, Sharpen, make_amount_table
+from processing.media.enhancement.spatial import make_gain_table as spatial_gain_table
+from processing.media.enhancement.temporal import make_gain_table, make_gate, mix
+from processing.media.enhancement.tone import Tone, brightened, colour_gains, is_identity, lift_for, tone_table
+from processing.media.specs import ToneCurve
+from tests.unit.pictures import noisy, scene
+
+IDENTITY = tuple(range(256))
+
+
+def test_luma_bounds_follow_the_range() -> None:
+    assert luma_bounds("limited") == luma_bounds("unspecified") == (16, 235)
+    assert luma_bounds("full") == (0, 255)
+
+
+def test_halve_takes_means_and_widen_repeats() -> None:
+    plane = np.array([[1, 3, 10, 10], [5, 7, 10, 10]], np.uint8)
+    small = np.zeros((1, 2), np.uint8)
+    halve(plane, small)
+    assert small.tolist() == [[4, 10]]
+    wide = np.zeros((2, 4), np.uint8)
+    widen(small, wide)
+    assert wide.tolist() == [[4, 4, 10, 10], [4, 4, 10, 10]]
+
+
+def test_widen_covers_an_odd_size() -> None:
+    wide = np.zeros((3, 5), np.uint8)
+    widen(np.array([[4, 10]], np.uint8), wide)
+    assert wide.min() == 4
+    assert wide.max() == 10
+
+
+def test_double_saturates() -> None:
+    plane = np.array([[3, 100]], np.uint8)
+    double(plane, 2)
+    assert plane.tolist() == [[12, 255]]
+
+
+@pytest.mark.parametrize(("reach", "expected"), [(0.0, 3), (31.0, 3), (62.0, 2), (124.0, 1), (130.0, 0), (1000.0, 0)])
+def test_doublings_stay_within_eight_bits(reach: float, expected: int) -> None:
+    assert doublings(reach) == expected
+
+
+def test_mix_moves_by_the_weight_and_rounds() -> None:
+    now, past = np.array([[100, 100, 100]], np.uint8), np.array([[110, 90, 110]], np.uint8)
+    weight, out, scratch = np.array([[128, 128, 0]], np.uint8), np.zeros((1, 3), np.uint8), np.zeros((1, 3), np.uint8)
+    mix(now, past, weight, out, scratch)
+    assert out.tolist() == [[105, 95, 100]]
+
+
+def test_a_gate_is_open_for_noise_and_shut_for_motion() -> None:
+    gate = make_gate(2.0, 1.9)
+    unit = 2**gate.doublings
+    assert gate.table[0] == gate.table[2 * unit] == 128
+    assert gate.table[4 * unit] == 0
+    assert (np.diff(gate.table.astype(int)) <= 0).all()
+
+
+def test_equal_parts_of_two_pictures_remove_half_an_octave() -> None:
+    assert make_gain_table()[[0, 128]].tolist() == [0, 16]
+
+
+def test_detail_at_the_noise_floor_goes_and_strong_detail_stays() -> None:
+    table = spatial_gain_table(8.0)
+    assert table[3 * 32] == 0
+    assert table[7 * 32] > 250
+
+
+def test_no_lift_and_no_gain_is_identity() -> None:
+    for colour_range in ("limited", "full"):
+        assert is_identity(tone_table(1.0, 0.0, colour_range))
+    assert colour_gains(IDENTITY, "limited").tolist() == [64] * 256
+
+
+@pytest.mark.parametrize("colour_range", ["limited", "full"])
+@pytest.mark.parametrize(("gain", "lift"), [(1.0, 0.5), (1.0, 5.0), (1.4, 1.0), (2.2, 1.0)])
+def test_a_tone_table_is_monotone_brighter_and_keeps_black_and_white(
+    gain: float, lift: float, colour_range: str
+) -> None:
+    black, white = luma_bounds(colour_range)
+    table = np.array(tone_table(gain, lift, colour_range))
+    inside = table[black : white + 1]
+    assert (np.diff(table) >= 0).all()
+    assert table[black] == black
+    assert table[white] == white
+    assert (inside >= np.arange(black, white + 1)).all()
+    assert table[: black + 1].tolist() == list(range(black + 1))
+    # Highlights are told apart up to white, not clipped together before it.
+    assert len(set(inside[-40:].tolist())) >= 3
+    assert np.count_nonzero(inside == white) < 16
+
+
+def test_the_curve_is_smooth_at_the_knee() -> None:
+    slopes = np.diff(brightened(np.linspace(0, 1, 1001), 2.0, 0.0)) * 1000
+    assert np.abs(np.diff(slopes)).max() < 0.05
+
+
+def test_lift_brings_a_level_to_its_target() -> None:
+    for level, target, gain in ((0.2, 0.4, 1.0), (0.1, 0.3, 1.5)):
+        lift = lift_for(level, target, gain)
+        assert float(brightened(np.array(level), gain, lift)) == pytest.approx(target)
+    assert lift_for(0.5, 0.4) == 0.0
+
+
+def test_tone_lifts_luma_and_keeps_colours_from_going_grey() -> None:
+    table = tone_table(1.0, 3.0, "limited")
+    picture = Planes(np.full((4, 4), 40, np.uint8), np.full((2, 2), 148, np.uint8), np.full((2, 2), 108, np.uint8))
+    result = Tone((ToneCurve(pts=0, table=table),), "limited").process(picture, 0)
+    assert (result.y == table[40]).all()
+    assert result.y[0, 0] > 75
+    assert (result.u > 155).all()
+    assert (result.v < 101).all()
+
+
+def test_the_curve_at_or_before_the_picture_holds() -> None:
+    dark, bright = tuple([10] * 256), tuple([200] * 256)
+    tone = Tone((ToneCurve(pts=100, table=bright), ToneCurve(pts=0, table=dark)), "limited")
+    picture = scene(0, height=8, width=8)
+    values = [int(tone.process(picture, pts).y[0, 0]) for pts in (-5, 0, 99, 100, 1000)]
+    assert values == [10, 10, 10, 200, 200]
+
+
+def test_sharpen_steepens_an_edge_without_a_halo() -> None:
+    ramp = np.repeat(np.array([[60] * 6 + [75, 90, 105] + [120] * 7], np.uint8), 16, axis=0)
+    chroma = np.full((8, 8), 128, np.uint8)
+    result = Sharpen(0.8, 0.5).process(Planes(ramp, chroma, chroma))
+    row = result.y[8].astype(int)
+    assert np.abs(np.diff(row)).max() > 15
+    assert row.min() >= 60 - OVERSHOOT
+    assert row.max() <= 120 + OVERSHOOT
+    assert result.u is chroma
+
+
+def test_sharpen_leaves_noise_alone() -> None:
+    flat = Planes(np.full((64, 64), 100, np.uint8), np.full((32, 32), 128, np.uint8), np.full((32, 32), 128, np.uint8))
+    source = noisy(flat, 4, 1)
+    result = Sharpen(0.8, 4.0).process(source)
+    assert float(result.y.std()) < 1.05 * float(source.y.std())
+
+
+def test_the_amount_rises_above_the_noise_and_falls_on_strong_edges() -> None:
+    amounts = make_amount_table(1.0, 2.0).astype(int)
+    assert amounts[: 8 * 2].max() == 0
+    assert amounts.max() > 80
+    assert amounts[255] < amounts.max()
