@@ -1,0 +1,41 @@
+# Everything a person does with a checkout. `make` alone lists the targets; each sets up what it needs first.
+
+PYTHON_HERE := .venv/bin/python
+SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TEST_BROKER_URL),,rabbitmq) \
+           $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
+export VIDEO
+
+.PHONY: help demo run test lint flower clean runtime-environment test-environment
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: runtime-environment ## enhance a made clip, or VIDEO=path, from upload to result, and show what happened
+	@$(PYTHON_HERE) manage.py demo $(if $(VIDEO),"$$VIDEO")
+
+run: runtime-environment ## serve on http://127.0.0.1:8000 until interrupted
+	@$(PYTHON_HERE) manage.py up
+
+test: lint ## run every test against private PostgreSQL, RabbitMQ and Redis
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@$(PYTHON_HERE) -m pytest
+
+lint: test-environment ## check style, types and the direction of imports
+	@$(PYTHON_HERE) -m ruff check
+	@$(PYTHON_HERE) -m ruff format --check
+	@$(PYTHON_HERE) -m mypy
+	@.venv/bin/lint-imports
+
+flower: runtime-environment ## watch the workers of `make run` on http://127.0.0.1:5555
+	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey)}" \
+	  $(PYTHON_HERE) -m celery --app celery_app flower --address=127.0.0.1 --port=5555
+
+clean: ## remove the environment and caches; data in var/ stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runtime-environment:
+	@tools/setup.sh runtime
+
+test-environment:
+	@tools/setup.sh test
