@@ -12,10 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from zlib import crc32
 
 import av
-import numpy as np
 from av.video.frame import VideoFrame
 
 from processing.media.errors import ResourceExceeded, TimelineMismatch
@@ -43,8 +41,6 @@ class DecodeTally:
     frames: int = 0
     corrupt_frames: int = 0
     decode_errors: int = 0
-    landed_pts: int | None = None
-    """Stamp of the keyframe that decoding started at after a seek."""
 
 
 def raw_frames(
@@ -59,10 +55,14 @@ def raw_frames(
     with open_source(path) as container:
         stream = stream_at(container, stream_index)
         context = prepare_decoder(stream, threads=threads)
+        first_pts = None
         is_waiting = seek_pts is not None
         if seek_pts is not None:
             try:
+                try:
                 container.seek(seek_pts, stream=stream)
+            except av.error.FFmpegError:
+                return  # a container without a way to seek gives nothing, so the reader tries elsewhere
             except av.error.FFmpegError:
                 # Some containers cannot seek at all, and say so only when asked (MXF without an index).
                 return
@@ -70,7 +70,7 @@ def raw_frames(
             if is_waiting and packet is not None:
                 if not packet.is_keyframe or packet.pts is None or packet.is_discard:
                     continue
-                is_waiting, tally.landed_pts = False, packet.pts
+                is_waiting, first_pts = False, packet.pts
             try:
                 frames = context.decode(packet)
             except MemoryError as error:
@@ -79,7 +79,7 @@ def raw_frames(
                 tally.decode_errors += 1
                 continue
             for frame in frames:
-                if tally.landed_pts is not None and (frame.pts is None or frame.pts < tally.landed_pts):
+                if first_pts is not None and (frame.pts is None or frame.pts < first_pts):
                     continue
                 tally.frames += 1
                 tally.corrupt_frames += frame.is_corrupt
@@ -158,23 +158,17 @@ class FrameReader:
     def _runs(self) -> Iterator[tuple[int | None, Iterator[DecodedFrame], DecodeTally]]:
         """Yield the run from the nearest place that proves exact, then the run from the start of the file.
 
-        Exact is a place whose frames [warmup, start] are all there and undamaged, or come out the same from another
-        place before it: damage this early is concealed with pictures from before the place, later damage is not.
+        Exact is a place whose frames [warmup, start] are all there and undamaged. Damage this early is concealed with
+        pictures from before the place, and what they lack with those before them; damage later on is not.
         """
-        landed_before: int | None = None
-        seen_before: list[tuple[int, int]] = []
+        whole_opening = self._segment.start + 1 - self._segment.warmup
         for seek_pts in self._places():
             tally = DecodeTally()
             with closing(self._run(tally, seek_pts)) as frames:
                 opening = self._opening(frames)
-                if not opening or tally.landed_pts == landed_before:
-                    continue
-                seen = [(decoded.index, checksum(decoded.frame)) for decoded in opening]
-                is_clean = not tally.decode_errors and not tally.corrupt_frames
-                if (is_clean and len(opening) == self._segment.start + 1 - self._segment.warmup) or seen == seen_before:
+                if len(opening) == whole_opening and not tally.decode_errors and not tally.corrupt_frames:
                     yield seek_pts, chain(opening, frames), tally
                     break
-                landed_before, seen_before = tally.landed_pts, seen
         tally = DecodeTally()
         with closing(self._run(tally, None)) as frames:
             yield None, frames, tally
@@ -185,7 +179,7 @@ class FrameReader:
         stamps = timeline.pts if timeline.identity == "pts" else timeline.stamps
         if stamps and self._segment.warmup > 0:
             last = bisect_right(timeline.keyframes, self._segment.seek) - 1
-            for steps_back in (0, 1, 3, 7):
+            for steps_back in (0, 1, 3):
                 if last - steps_back >= 0 and timeline.keyframes[last - steps_back] > 0:
                     yield stamps[timeline.keyframes[last - steps_back]]
 
@@ -232,14 +226,3 @@ class FrameReader:
         if stamp is None or index < 0:
             raise TimelineMismatch(f"the decoder gave a frame at pts {stamp}, where the timeline has none")
         return index
-
-
-def checksum(frame: VideoFrame) -> int:
-    """Return a checksum of the samples of all planes of a frame, without the padding of their lines."""
-    result = 0
-    for plane in frame.planes:
-        # Of packed formats this sees a part of each line, which is enough to tell two pictures apart.
-        row_bytes = plane.width * (2 if frame.format.components[0].bits > 8 else 1)
-        lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]  # a buffer
-        result = crc32(lines[: plane.height, :row_bytes].tobytes(), result)
-    return result

@@ -121,7 +121,7 @@ class Timeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Frames [start, stop) of a timeline, the work of one task; frames [warmup, start) are decoded for the filters only.
+    """Frames [start, stop) of a timeline, the work of one task; [warmup, start) are decoded for the filters only.
 
     `seek` is the index of the keyframe that decoding starts at, at or before `warmup`.
     """
