@@ -26,7 +26,8 @@ from processing.media.enhancement.planes import Planes
 from processing.media.errors import OutputMismatch
 from processing.media.specs import Colour, Encoding
 
-KEYFRAME_SECONDS = 2
+KEYFRAME_SECONDS = 4
+"""At the latest; every two seconds costs a tenth of the size, every four half of that."""
 MOVFLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer"
 """One fragment per keyframe; no index at the end, so all after the first fragment's start is media."""
 MAX_ASPECT = 65_535
