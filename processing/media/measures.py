@@ -22,7 +22,7 @@ LAPLACIAN_TO_SIGMA = float(np.sqrt(np.pi / 2.0) / 6.0)
 COMB_STEP = 12
 COMB_NOISES = 6
 """Code values, or multiples of the noise where that is more, by which a line must stand out from both neighbours."""
-STEEPEST_SHARE = 0.01
+STEEPEST_SHARE = 0.002
 """Share of the pixels at full size taken for edges; at half size edges take twice that share."""
 
 
@@ -70,7 +70,7 @@ def percentile(histogram: NDArray[np.int64], percent: float) -> float:
 
 
 def edge_steepness(luma: Plane, sigma: float) -> float:
-    """Return how steep the steepest edges of a plane are, 0 (spread over four pixels or more) to 1 (within one).
+    """Return how steep the steepest edges of a plane are, 0 (spread over three pixels or more) to 1 (within one).
 
     A step has the same rise per pixel at full and at half size if it is sharp, half of it if it is wide; compared are
     the gradients that only edges reach, less what noise of deviation `sigma` adds to them. A plane with no edges is 1.

@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 dark_below=0.28,
                 brightness_aim=0.42,
                 sharpen=0.9,
-                soft_below=0.55,
+                soft_below=0.4,
             ),
             Preset(
                 name="gentle",
@@ -72,7 +72,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 dark_below=0.22,
                 brightness_aim=0.4,
                 sharpen=0.5,
-                soft_below=0.4,
+                soft_below=0.25,
             ),
             Preset(
                 name="low-light",
@@ -83,7 +83,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 dark_below=0.42,
                 brightness_aim=0.46,
                 sharpen=0.7,
-                soft_below=0.5,
+                soft_below=0.35,
             ),
             Preset(
                 name="denoise",
