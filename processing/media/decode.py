@@ -59,10 +59,7 @@ def raw_frames(
         is_waiting = seek_pts is not None
         if seek_pts is not None:
             try:
-                try:
                 container.seek(seek_pts, stream=stream)
-            except av.error.FFmpegError:
-                return  # a container without a way to seek gives nothing, so the reader tries elsewhere
             except av.error.FFmpegError:
                 # Some containers cannot seek at all, and say so only when asked (MXF without an index).
                 return
