@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
 
+PRESET_NAMES = ("auto", "gentle", "low-light", "denoise")
+"""What can be asked for; enhancement/presets.py says what each means."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayersRequest:

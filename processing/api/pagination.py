@@ -1,0 +1,39 @@
+"""Pages of jobs by cursor: newest first, none twice and none left out while new ones arrive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from processing.api.errors import refuse_unknown
+
+LIMIT, MAX_LIMIT = 20, 100
+
+
+class JobPagination(CursorPagination):
+    """Twenty jobs a page unless asked otherwise by `limit`, a hundred at most."""
+
+    ordering = ("-created_at", "-id")
+    page_size = LIMIT
+    page_size_query_param = "limit"
+    max_page_size = MAX_LIMIT
+
+    def paginate_queryset(self, queryset: QuerySet, request: Request, view: APIView | None = None) -> list[Any] | None:
+        """Return one page; ValidationError for a query parameter that does not exist."""
+        known = set(getattr(view, "filterset_fields", ())) | {self.cursor_query_param, self.page_size_query_param}
+        refuse_unknown(request.query_params, known)
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_page_size(self, request: Request) -> int:
+        """Return the limit asked for; ValidationError outside 1 to 100."""
+        asked = request.query_params.get(self.page_size_query_param)
+        if asked is None:
+            return LIMIT
+        if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:4]) <= MAX_LIMIT):
+            raise ValidationError({self.page_size_query_param: [f"A whole number from 1 to {MAX_LIMIT}."]})
+        return int(asked)

@@ -1,0 +1,132 @@
+"""The shapes of what the job interface takes and gives, for checking and for the OpenAPI document.
+
+The documents themselves are built in document.py and sketch.py; a test holds both to the same fields.
+"""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from processing.media.requests import PRESET_NAMES
+from processing.models import Event, Job
+
+
+class ErrorSerializer(serializers.Serializer):
+    """Why a job failed."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    retryable = serializers.BooleanField()
+
+
+class ProgressSerializer(serializers.Serializer):
+    """How far a job is."""
+
+    percent = serializers.FloatField(min_value=0, max_value=100)
+    frames_done = serializers.IntegerField()
+    frames_total = serializers.IntegerField(allow_null=True)
+    speed_x = serializers.FloatField(allow_null=True, help_text="Against real time.")
+    seconds_left = serializers.ListField(
+        child=serializers.FloatField(), min_length=2, max_length=2, allow_null=True, help_text="A low and a high guess."
+    )
+
+
+class SegmentsSerializer(serializers.Serializer):
+    """How many segments there are; null before the plan."""
+
+    total = serializers.IntegerField(allow_null=True)
+    done = serializers.IntegerField()
+
+
+class OperationSerializer(serializers.Serializer):
+    """One chosen operation."""
+
+    operation = serializers.CharField()
+    strength = serializers.FloatField()
+    reason = serializers.CharField()
+
+
+class ChosenSerializer(serializers.Serializer):
+    """What is done to the picture, and one sentence for each thing looked at."""
+
+    operations = OperationSerializer(many=True)
+    reasons = serializers.ListField(child=serializers.CharField())
+
+
+class LinksSerializer(serializers.Serializer):
+    """Absolute paths of what can be fetched now."""
+
+    self = serializers.CharField()
+    events = serializers.CharField()
+    source = serializers.CharField()
+    metadata = serializers.CharField(required=False)
+    poster = serializers.CharField(required=False)
+    before = serializers.CharField(required=False)
+    after = serializers.CharField(required=False)
+    result = serializers.CharField(required=False)
+    receipt = serializers.CharField(required=False)
+
+
+class JobSerializer(serializers.Serializer):
+    """The job document."""
+
+    id = serializers.UUIDField()
+    file_id = serializers.UUIDField()
+    client_id = serializers.CharField()
+    name = serializers.CharField()
+    preset = serializers.ChoiceField(choices=PRESET_NAMES)
+    state = serializers.ChoiceField(choices=Job.State.values)
+    terminal = serializers.BooleanField()
+    seq = serializers.IntegerField(help_text="The number of the job's last event.")
+    progress = ProgressSerializer()
+    segments = SegmentsSerializer()
+    attempts = serializers.IntegerField()
+    error = ErrorSerializer(allow_null=True)
+    warnings = serializers.ListField(child=serializers.CharField())
+    chosen = ChosenSerializer(allow_null=True)
+    links = LinksSerializer()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class EventSerializer(serializers.ModelSerializer):
+    """One event of a job."""
+
+    event = serializers.CharField(source="name")
+    status = serializers.CharField(source="state")
+    progress = serializers.FloatField(source="percent")
+
+    class Meta:
+        model = Event
+        fields = ("seq", "event", "at", "status", "progress", "data")
+
+
+class EnhancementStatusSerializer(serializers.Serializer):
+    """The state of an upload's newest enhancement."""
+
+    file_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=Job.State.values)
+    progress = serializers.FloatField()
+    error = ErrorSerializer(allow_null=True)
+    job_id = serializers.UUIDField()
+    result_url = serializers.CharField(allow_null=True)
+
+
+class MetadataStatusSerializer(serializers.Serializer):
+    """The state of an upload's metadata."""
+
+    file_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=Job.MetadataState.values)
+    progress = serializers.FloatField()
+    error = ErrorSerializer(allow_null=True)
+    job_id = serializers.UUIDField()
+    metadata = serializers.JSONField(allow_null=True)
+    poster_url = serializers.CharField(allow_null=True)
+
+
+class ReceiptSerializer(serializers.Serializer):
+    """What a finished job proves of its result, and what it was based on."""
+
+    receipt = serializers.JSONField()
+    diagnosis = serializers.JSONField()
+    enhancement = serializers.JSONField()

@@ -1,0 +1,25 @@
+"""Paths of the job interface, below /api/v1/, and of the status documents, below /internal/."""
+
+from django.urls import path
+
+from processing.api import sketch, views
+from processing.api.document import STILLS
+
+api = [
+    path("jobs", views.JobList.as_view(), name="jobs"),
+    path("jobs/<uuid:job_id>", views.JobDetail.as_view(), name="job"),
+    path("jobs/<uuid:job_id>/cancel", views.JobCancel.as_view(), name="job-cancel"),
+    path("jobs/<uuid:job_id>/events", views.JobEvents.as_view(), name="job-events"),
+    path("jobs/<uuid:job_id>/metadata", views.JobMetadata.as_view(), name="job-metadata"),
+    path("jobs/<uuid:job_id>/receipt", views.JobReceipt.as_view(), name="job-receipt"),
+    path("jobs/<uuid:job_id>/result", views.JobResult.as_view(), name="job-result"),
+    path("jobs/<uuid:job_id>/source", views.JobSource.as_view(), name="job-source"),
+    *(
+        path(f"jobs/<uuid:job_id>/{still}", views.JobStill.as_view(still=still), name=f"job-{still}")
+        for still in STILLS
+    ),
+]
+internal = [
+    path("video-enhancement-status/<str:file_id>", sketch.EnhancementStatus.as_view(), name="enhancement-status"),
+    path("metadata-extraction-status/<str:file_id>", sketch.MetadataStatus.as_view(), name="metadata-status"),
+]

@@ -1,0 +1,200 @@
+"""The job interface: lists, documents, cancel, events, metadata and files. Rows are filtered by owner in one place."""
+
+from __future__ import annotations
+
+import hashlib
+from http import HTTPStatus
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from processing import pipeline
+from processing.api.delivery import Delivery, deliver
+from processing.api.document import STILLS, job_documents
+from processing.api.errors import AlreadyEnded, NotAvailable
+from processing.api.serializers import EventSerializer, JobSerializer, ReceiptSerializer
+from processing.models import Job
+from processing.state.errors import JobClosed
+
+
+class OneJob(GenericAPIView):
+    """A view of one of the acting user's jobs."""
+
+    queryset = Job.objects.all()
+    serializer_class = JobSerializer
+    lookup_url_kwarg = "job_id"
+    pagination_class = None
+
+
+class JobList(GenericAPIView):
+    """Jobs, newest first."""
+
+    queryset = Job.objects.all()
+    serializer_class = JobSerializer
+    filterset_fields = ("state", "preset", "client_id")
+
+    @extend_schema(operation_id="jobs_list", responses=JobSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """Return one page of jobs; `next` leads to the following one."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(job_documents(page or ()))
+
+
+class JobDetail(OneJob):
+    """One job."""
+
+    @extend_schema(operation_id="jobs_get")
+    def get(self, request: Request, job_id: UUID) -> Response:
+        """Return the job document."""
+        return Response(job_documents([self.get_object()])[0])
+
+
+class JobCancel(OneJob):
+    """The end of a job before its time."""
+
+    @extend_schema(operation_id="jobs_cancel", request=None)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        """End the job now and return its document; 409 `already_ended` where it has ended before."""
+        job = self.get_object()
+        try:
+            pipeline.cancel(job.pk)
+        except JobClosed as exc:
+            raise AlreadyEnded(f"The job is {self.get_object().state}.") from exc
+        return Response(job_documents([self.get_object()])[0])
+
+
+class JobEvents(OneJob):
+    """The log of a job."""
+
+    serializer_class = EventSerializer
+
+    @extend_schema(operation_id="jobs_events", responses=EventSerializer(many=True))
+    def get(self, request: Request, job_id: UUID) -> Response:
+        """Return all events of the job, by `seq`."""
+        return Response(EventSerializer(self.get_object().events.order_by("seq"), many=True).data)
+
+
+class JobMetadata(OneJob):
+    """What the source is."""
+
+    @extend_schema(operation_id="jobs_metadata", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, job_id: UUID) -> Response:
+        """Return container, streams and counts of the source; 404 `not_available` before they are known."""
+        job = self.get_object()
+        if job.metadata is None:
+            raise NotAvailable("There is no metadata.", retryable=not job.terminal)
+        return Response({**job.metadata, "sha256": job.source_sha256, "size_bytes": job.source_size_bytes})
+
+
+class JobReceipt(OneJob):
+    """The proof of a result."""
+
+    @extend_schema(operation_id="jobs_receipt", responses=ReceiptSerializer)
+    def get(self, request: Request, job_id: UUID) -> Response:
+        """Return what was measured on the written file, and what the enhancement was based on."""
+        job = _ready(self.get_object())
+        chosen = job.chosen or {}
+        return Response(
+            {
+                "receipt": job.receipt,
+                "diagnosis": chosen.get("diagnosis"),
+                "enhancement": chosen.get("enhancement"),
+            }
+        )
+
+
+class WhateverAccepted(BaseContentNegotiation):
+    """Serves a file whatever the client says it accepts: there is only the one form."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """Return the first parser; nothing is parsed."""
+        return parsers[0] if parsers else None
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        """Return the first renderer, which is for problems."""
+        return renderers[0], renderers[0].media_type
+
+
+RANGE = OpenApiParameter("Range", location="header", description="One range of bytes.")
+FILE = {
+    (HTTPStatus.OK, "application/octet-stream"): OpenApiTypes.BINARY,
+    (HTTPStatus.PARTIAL_CONTENT, "application/octet-stream"): OpenApiTypes.BINARY,
+    HTTPStatus.NOT_MODIFIED: OpenApiResponse(description="The client has it already."),
+}
+
+
+class OneFile(OneJob):
+    """A view that delivers one of a job's files."""
+
+    content_negotiation_class = WhateverAccepted
+
+
+class JobResult(OneFile):
+    """The enhanced video."""
+
+    @extend_schema(operation_id="jobs_result", parameters=[RANGE], responses=FILE)
+    def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
+        """Return the video, or the range of it that was asked for."""
+        return deliver(request, result_of(self.get_object()))
+
+
+class JobSource(OneFile):
+    """The uploaded file."""
+
+    @extend_schema(operation_id="jobs_source", parameters=[RANGE], responses=FILE)
+    def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
+        """Return the file as it was sent, as an attachment."""
+        return deliver(request, source_of(self.get_object()))
+
+
+class JobStill(OneFile):
+    """The poster, or one of the pair before and after."""
+
+    still = ""
+
+    @extend_schema(responses={(HTTPStatus.OK, "image/jpeg"): OpenApiTypes.BINARY})
+    def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
+        """Return the JPEG."""
+        return deliver(request, still_of(self.get_object(), self.still))
+
+
+def result_of(job: Job) -> Delivery:
+    """Return the enhanced video for delivery; NotAvailable before the job is ready."""
+    _ready(job)
+    name = f"{PurePath(job.source_name).stem[:200]}-enhanced.mp4"
+    return Delivery(key=job.result_key, digest=job.receipt["sha256"], content_type="video/mp4", name=name)
+
+
+def source_of(job: Job) -> Delivery:
+    """Return the uploaded file for delivery."""
+    return Delivery(
+        key=job.source_key,
+        digest=job.source_sha256,
+        content_type="application/octet-stream",
+        name=job.source_name,
+        is_attachment=True,
+    )
+
+
+def still_of(job: Job, still: str) -> Delivery:
+    """Return the poster, or the still before or after, for delivery; NotAvailable before it is made."""
+    if still not in STILLS or job.stills is None:
+        raise NotAvailable("There is no such picture.", retryable=not job.terminal)
+    key = f"{job.stills_key}/{job.stills[still]['name']}"
+    # The key carries the attempt that wrote it, so it names the content as well as a digest would.
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return Delivery(key=key, digest=digest, content_type="image/jpeg", name=f"{still}.jpg")
+
+
+def _ready(job: Job) -> Job:
+    if job.state != Job.State.READY:
+        raise NotAvailable(f"The job is {job.state}.", retryable=not job.terminal)
+    return job

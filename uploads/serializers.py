@@ -1,0 +1,67 @@
+"""The shapes of what the upload takes and gives."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from processing.api.errors import refuse_unknown
+from processing.api.serializers import JobSerializer
+from processing.media.requests import PRESET_NAMES
+
+CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+def check_client_id(value: str) -> None:
+    """Raise ValidationError (bad_client_id) for what could not stand in a path or name a group."""
+    if not CLIENT_ID.fullmatch(value):
+        raise ValidationError("1 to 64 of: letters, digits, dot, underscore, hyphen.", code="bad_client_id")
+
+
+def check_preset(value: str) -> None:
+    """Raise ValidationError (unknown_preset) for a preset that does not exist."""
+    if value not in PRESET_NAMES:
+        raise ValidationError(f"There is no such preset; there are {', '.join(PRESET_NAMES)}.", code="unknown_preset")
+
+
+class FormSerializer(serializers.Serializer):
+    """The form's text fields; one that does not exist is refused, not overlooked."""
+
+    client_id = serializers.CharField(
+        required=False,
+        trim_whitespace=False,
+        allow_blank=True,
+        validators=[check_client_id],
+        help_text="Whom the live messages reach; absent: the file's id.",
+    )
+    preset = serializers.CharField(
+        default="auto",
+        trim_whitespace=False,
+        allow_blank=True,
+        validators=[check_preset],
+        help_text=f"One of {', '.join(PRESET_NAMES)}.",
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the checked fields."""
+        refuse_unknown(data, self.fields)
+        return super().to_internal_value(data)
+
+
+class UploadFormSerializer(FormSerializer):
+    """The whole form, as documented; the file itself never comes this way."""
+
+    file = serializers.FileField()
+
+
+class UploadSerializer(serializers.Serializer):
+    """An accepted upload."""
+
+    file_id = serializers.UUIDField()
+    client_id = serializers.CharField()
+    status = serializers.CharField(help_text="The job's state.")
+    job = JobSerializer(help_text="The newest job of the file.")
+    duplicate_of = serializers.UUIDField(allow_null=True, help_text="Your first upload of the same bytes.")

@@ -1,0 +1,35 @@
+"""A received file between its last byte and its row: who owns the folder at each moment.
+
+The receiver owns it until the view takes it; from then on the view either publishes it by a row or removes it. So a
+client that leaves while its file is probed can neither lose an accepted file nor leave one without a row.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from processing import storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """One file on disk, durable, with its digest and the form's text fields."""
+
+    upload_id: UUID
+    key: str
+    name: str
+    sha256: str
+    size_bytes: int
+    fields: Mapping[str, str]
+    _free: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1), repr=False, compare=False)
+
+    def take(self) -> bool:
+        """Make the file the caller's; False where it was taken or removed before."""
+        return self._free.acquire(blocking=False)
+
+    def remove(self) -> None:
+        """Remove the file and its folder."""
+        storage.delete(self.key)
