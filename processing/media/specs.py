@@ -165,7 +165,7 @@ class Diagnosis:
     contrast: float
     """From black_luma to white_luma, as a share of the range from black to white."""
     sharpness: float
-    """How steep the steepest edges are: 1 within one pixel, 0 over four or more; what noise adds is taken off."""
+    """How steep the steepest edges are: 1 within one pixel, 0 over three or more; what noise adds is taken off."""
     is_interlaced: bool
     luma_by_run: tuple[float, ...] = ()
     """Median luma of each run of frames, in order of time; bars above, below and beside the picture are left out."""
