@@ -61,6 +61,11 @@ def test_bright_scenes_limit_the_lift() -> None:
     assert (table[140] - 16) / 219 <= BRIGHTEST_AFTER_LIFT + 0.005
 
 
+def test_bright_lights_in_the_dark_are_taken_for_meant() -> None:
+    lights = chosen(**{**DARK, "white_luma": 235.0})
+    assert DARK["luma_by_run"][1] < lights.tone[0].table[42] < 0.75 * chosen(**DARK).tone[0].table[42]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -90,7 +95,7 @@ def test_levels_are_read_in_the_range_of_the_source() -> None:
 
 def test_a_soft_picture_is_sharpened_unless_interlaced() -> None:
     soft = chosen(sharpness=0.2)
-    assert 0.3 < strengths(soft)["sharpen"] < 0.9
+    assert 0.8 < strengths(soft)["sharpen"] < 1.2
     interlaced = chosen(sharpness=0.2, is_interlaced=True, combing=0.012)
     assert interlaced.choices == ()
     assert "combing" in interlaced.reasons[2]

@@ -23,6 +23,8 @@ BRIGHTEST_AFTER_LIFT = 0.6
 """No run's median is lifted beyond, so that a film's bright scenes do not pay for its dark ones."""
 LEAST_LIFT = 0.1
 """A smaller gain in brightness, as a share of what it was, is not seen."""
+HEADROOM = 0.4
+"""Range above the highlights that tells an underexposed picture from one with bright lights in the dark."""
 WHITE_AIM = 0.85
 """Where the brightest hundredth of a dark picture is raised to, so that it does not turn grey when lifted."""
 
@@ -39,6 +41,8 @@ class Preset:
     """Deviation of luma noise, in code values of 255, from which it is removed."""
     lift: float
     """Share of the way from the measured brightness to `brightness_aim` that a dark picture is lifted."""
+    low_key: float
+    """Part of that share where highlights reach white already: a dark picture with bright lights may be meant so."""
     dark_below: float
     """Median between black (0) and white (1) under which a picture is dark."""
     brightness_aim: float
@@ -58,9 +62,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 denoise=1.0,
                 noise_from=1.2,
                 lift=0.75,
+                low_key=0.25,
                 dark_below=0.28,
                 brightness_aim=0.42,
-                sharpen=0.9,
+                sharpen=1.4,
                 soft_below=0.4,
             ),
             Preset(
@@ -69,9 +74,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 denoise=0.75,
                 noise_from=1.8,
                 lift=0.45,
+                low_key=0.15,
                 dark_below=0.22,
                 brightness_aim=0.4,
-                sharpen=0.5,
+                sharpen=0.8,
                 soft_below=0.25,
             ),
             Preset(
@@ -80,9 +86,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 denoise=1.15,
                 noise_from=0.8,
                 lift=1.0,
+                low_key=0.6,
                 dark_below=0.42,
                 brightness_aim=0.46,
-                sharpen=0.7,
+                sharpen=1.0,
                 soft_below=0.35,
             ),
             Preset(
@@ -91,6 +98,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 denoise=1.15,
                 noise_from=0.5,
                 lift=0.0,
+                low_key=0.0,
                 dark_below=0.0,
                 brightness_aim=0.0,
                 sharpen=0.0,
@@ -146,8 +154,10 @@ def _tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[floa
         return 0.0, (), f"{figure} is fine: left alone"
     if level < BLACK_LEVEL:
         return 0.0, (), f"{figure} is black, not dark: left alone"
-    target = level + wanted.lift * (wanted.brightness_aim - level)
     highlight = max((diagnosis.white_luma - black) / (white - black), brightest)
+    unused = min(max((1.0 - highlight) / HEADROOM, 0.0), 1.0)
+    share = wanted.lift * (wanted.low_key + (1.0 - wanted.low_key) * unused)
+    target = level + share * (wanted.brightness_aim - level)
     gain = max(1.0, min(WHITE_AIM / highlight, BRIGHTEST_AFTER_LIFT / brightest, target / level, MOST_GAIN))
     lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
     after = float(brightened(np.array(level), gain, lift))
