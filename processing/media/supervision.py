@@ -83,6 +83,7 @@ class Supervision:
         self._on_started = on_started
         self._frames = FrameReader()
         self._frames_done = -1
+        self._is_pipe_at_end = False
         self._pid = 0
         self._ended: Notice | None = None
         self._verdict: MediaError | None = None
@@ -100,15 +101,16 @@ class Supervision:
         Raises ZygoteLost where the process never started, and whatever the callbacks raise.
         """
         poll = select.poll()
-        poll.register(self._pipe, _READABLE)
         poll.register(self._channel, _READABLE)
         while self._ended is None:
             for descriptor, _ in poll.poll(_TICK_SECONDS * 1000):
                 if descriptor == self._pipe:
-                    if not self._read_pipe():
+                    self._read_pipe()
+                    if self._is_pipe_at_end:
                         poll.unregister(self._pipe)
-                else:
-                    self._read_channel()
+                elif self._read_channel() == "started":
+                    # Not before: the process may write sooner than the zygote can say that there is one.
+                    poll.register(self._pipe, _READABLE)
             self._check()
         for _ in range(64):  # what is left in the pipe; bounded, for a descendant may still be writing
             if self._verdict is not None or not self._read_pipe():
@@ -149,12 +151,13 @@ class Supervision:
         return ProcessCrashed(f"the media process died by signal {number} ({_name(number)}){hint}")
 
     def _read_pipe(self) -> bool:
-        """Take what the process has written; False at the end of the pipe, or when there is nothing now."""
+        """Take what the process has written; False when there is nothing, now or any more."""
         try:
             data = os.read(self._pipe, _READ_BYTES)
         except BlockingIOError:
             return False
         if not data:
+            self._is_pipe_at_end = True
             return False
         if self._verdict is not None:
             return True  # already being killed: drained, not believed
@@ -171,14 +174,15 @@ class Supervision:
                 self._on_progress(done)
         return True
 
-    def _read_channel(self) -> None:
+    def _read_channel(self) -> str:
+        """Take the zygote's next notice and return what it is about."""
         data = self._channel.recv(_NOTICE_BYTES)
         if not data:
             if not self._pid:
                 raise ZygoteLost("the zygote closed the call")
             lost = ProcessCrashed("the media process was lost with its zygote")
             self._end(ProcessStopped("the service is shutting down") if self._is_closing() else lost)
-            return
+            return "lost"
         notice = wire.from_json(data, Notice)
         if notice.event == "started":
             self._pid = notice.pid
@@ -188,6 +192,7 @@ class Supervision:
             self._end(ProcessCrashed(f"no media process could be started: {notice.detail}"))
         else:
             self._ended = notice
+        return notice.event
 
     def _check(self) -> None:
         """Kill the process where one of the limits that the supervisor keeps is reached."""
