@@ -27,7 +27,7 @@ lint: test-environment ## check style, types and the direction of imports
 	@.venv/bin/lint-imports
 
 flower: runtime-environment ## watch the workers of `make run` on http://127.0.0.1:5555
-	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey)}" \
+	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")}" \
 	  $(PYTHON_HERE) -m celery --app celery_app flower --address=127.0.0.1 --port=5555
 
 clean: ## remove the environment and caches; data in var/ stay

@@ -1,4 +1,4 @@
-"""The private servers: each answers, keeps its data through a crash, ends without a trace, and bears a second beside it."""
+"""The private servers: each answers, keeps its data through a crash, ends without a trace, bears a second beside it."""
 
 from __future__ import annotations
 
@@ -330,6 +330,22 @@ def test_refuses_a_socket_folder_that_others_may_enter(server_folder: Path) -> N
     with pytest.raises(FolderUnusable, match="not a private folder"):
         server.start()
     server.socket.parent.rmdir()
+
+
+def test_one_folder_has_one_server_at_a_time(
+    server_folder: Path, spare: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videoproc.servers.server.LOCK_SECONDS", 0.2)
+    first, second = Valkey(server_folder / "one"), Valkey(server_folder / "one")
+    spare += [first, second]
+    first.start()
+    with pytest.raises(FolderUnusable, match="another valkey runs on"):
+        second.start()
+    second.stop()
+    push(first, "a")
+    first.stop()
+    second.start()
+    assert pull(second) == ["a"]
 
 
 def test_secrets_are_the_owners_alone(server_folder: Path, spare: list[Server]) -> None:

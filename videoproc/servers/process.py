@@ -87,8 +87,11 @@ class Process:
         keeper.signal_all(keeper.descendants(self._keeping.pid), signal.SIGCONT)
 
 
-def start(command: Command) -> Process:
+def start(command: Command, *, lock: int | None = None) -> Process:
     """Run `command` under a keeper, its output appended to its log.
+
+    `lock` is a locked file's descriptor that the keeper inherits: the lock is free again once the whole tree is gone,
+    even where this process was killed and the tree is still ending.
 
     Raises:
         ServerFailed: the program could not be executed.
@@ -110,6 +113,7 @@ def start(command: Command) -> Process:
             env=dict(command.environment),
             # Its own session: an interrupt typed at the terminal is for us, and we stop servers in our order.
             start_new_session=True,
+            pass_fds=[] if lock is None else [lock],
             text=True,
         )
     if keeping.stdout is None:

