@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -67,7 +67,7 @@ class UploadView(GenericAPIView):
             raise TooSlow
         upload = None
         try:
-            upload, job = accept(request.user.pk, staged)
+            upload, job = accept(cast(int, request.user.pk), staged)
         finally:
             if upload is None:
                 staged.remove()

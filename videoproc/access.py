@@ -12,9 +12,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Model, QuerySet
+from django.contrib.auth.models import User
 from knox.auth import TokenAuthentication
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -29,23 +27,23 @@ ANONYMOUS_USER = "anonymous"
 TOKEN_SCHEMES = (b"token", b"bearer")
 
 
-def anonymous_user() -> AbstractBaseUser:
+def anonymous_user() -> User:
     """Return the user that requests without credentials act as: the local one, or in server mode one without rights."""
     return local_user() if settings.EMBEDDED else _passwordless(ANONYMOUS_USER)
 
 
-def local_user() -> AbstractBaseUser:
+def local_user() -> User:
     """Return the one user of the embedded mode, who may do everything, the admin included."""
     return _passwordless(LOCAL_USER, is_staff=True, is_superuser=True)
 
 
-def _passwordless(name: str, **rights: bool) -> AbstractBaseUser:
+def _passwordless(name: str, **rights: bool) -> User:
     # A password that begins with "!" is one that nothing matches.
-    user, _ = get_user_model().objects.get_or_create(username=name, defaults={"password": "!", **rights})
+    user, _ = User.objects.get_or_create(username=name, defaults={"password": "!", **rights})
     return user
 
 
-def token_user(header: bytes) -> tuple[AbstractBaseUser, Any] | None:
+def token_user(header: bytes) -> tuple[User, Any] | None:
     """Return user and token of an Authorization header; None without one; AuthenticationFailed for a bad one."""
     words = header.split()
     if not words:
@@ -77,7 +75,7 @@ class ApiAuthentication(BaseAuthentication):
 class OwnerFilter(BaseFilterBackend):
     """Shows each user their own rows; the view's `owner_field` leads from a row to its owner."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Model], view: APIView) -> QuerySet[Model]:
+    def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
         """Return the rows of the acting user."""
         return queryset.filter(**{getattr(view, "owner_field", "owner"): request.user.pk})
 

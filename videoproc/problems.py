@@ -161,8 +161,9 @@ def _retryable(exc: exceptions.APIException) -> bool:
 
 def _headers(exc: exceptions.APIException) -> dict[str, str]:
     headers = dict(exc.headers) if isinstance(exc, Problem) else {}
-    if isinstance(exc, exceptions.Throttled) and exc.wait:
-        headers["Retry-After"] = str(int(exc.wait) + 1)
+    wait = getattr(exc, "wait", None)
+    if wait:
+        headers["Retry-After"] = str(int(wait) + 1)
     challenge = getattr(exc, "auth_header", None)
     return headers | {"WWW-Authenticate": challenge} if challenge else headers
 

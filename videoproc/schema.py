@@ -46,7 +46,7 @@ SCHEMES = {
 }
 
 
-class ApiAuthenticationScheme(OpenApiAuthenticationExtension):
+class ApiAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """Describes videoproc.access.ApiAuthentication."""
 
     target_class = "videoproc.access.ApiAuthentication"

@@ -10,15 +10,15 @@ from importlib import import_module
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import close_old_connections
 from django.http import HttpRequest
 from rest_framework.exceptions import AuthenticationFailed
 
 from processing.state.errors import DATABASE_AWAY
+from uploads.receiver import Receive, Scope, Send
 from videoproc.access import anonymous_user, token_user
 from videoproc.local import is_foreign, is_loopback
 
@@ -31,7 +31,7 @@ class SocketAccess:
     def __init__(self, application: Any) -> None:
         self._application = application
 
-    async def __call__(self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find the user and pass on, or close."""
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if not _is_welcome(headers):
@@ -84,7 +84,7 @@ def _session_user(cookies: str) -> AbstractBaseUser | None:
     return user if user.is_authenticated and user.is_active else None
 
 
-async def _close(receive: ASGIReceiveCallable, send: ASGISendCallable, code: int) -> None:
+async def _close(receive: Receive, send: Send, code: int) -> None:
     """Accept and close: a handshake that is refused tells a browser's script no code."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": None, "headers": []})

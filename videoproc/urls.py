@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from processing.api import urls as jobs
 from uploads.views import UploadDetail, UploadView
-from videoproc import health
+from videoproc import health, views
 from videoproc.schema import SchemaView
 from videoproc.signin import sign_in
 from videoproc.tokens import Tokens
@@ -19,12 +19,15 @@ api = [
 ]
 
 urlpatterns = [
+    path("", views.page, name="page"),
+    path("sign-in", views.SignIn.as_view(), name="sign-in"),
+    path("sign-out", views.SignOut.as_view(), name="sign-out"),
     path("upload", UploadView.as_view(), name="sketch-upload"),
     path("internal/", include(jobs.internal)),
     path("api/v1/", include(api)),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),
-    path("sign-in/<str:token>", sign_in, name="sign-in"),
+    path("sign-in/<str:token>", sign_in, name="sign-in-link"),
     path("admin/", admin.site.urls),
 ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -23,7 +22,7 @@ class JobPagination(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = MAX_LIMIT
 
-    def paginate_queryset(self, queryset: QuerySet, request: Request, view: APIView | None = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         """Return one page; ValidationError for a query parameter that does not exist."""
         known = set(getattr(view, "filterset_fields", ())) | {self.cursor_query_param, self.page_size_query_param}
         refuse_unknown(request.query_params, known)

@@ -58,7 +58,7 @@ class LinksSerializer(serializers.Serializer):
 
     self = serializers.CharField()
     events = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name
     metadata = serializers.CharField(required=False)
     poster = serializers.CharField(required=False)
     before = serializers.CharField(required=False)
@@ -75,7 +75,7 @@ class JobSerializer(serializers.Serializer):
     client_id = serializers.CharField()
     name = serializers.CharField()
     preset = serializers.ChoiceField(choices=PRESET_NAMES)
-    state = serializers.ChoiceField(choices=Job.State.values)
+    state = serializers.ChoiceField(choices=Job.State.choices)
     terminal = serializers.BooleanField()
     seq = serializers.IntegerField(help_text="The number of the job's last event.")
     progress = ProgressSerializer()
@@ -105,7 +105,7 @@ class EnhancementStatusSerializer(serializers.Serializer):
     """The state of an upload's newest enhancement."""
 
     file_id = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=Job.State.values)
+    status = serializers.ChoiceField(choices=Job.State.choices)
     progress = serializers.FloatField()
     error = ErrorSerializer(allow_null=True)
     job_id = serializers.UUIDField()
@@ -116,7 +116,7 @@ class MetadataStatusSerializer(serializers.Serializer):
     """The state of an upload's metadata."""
 
     file_id = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=Job.MetadataState.values)
+    status = serializers.ChoiceField(choices=Job.MetadataState.choices)
     progress = serializers.FloatField()
     error = ErrorSerializer(allow_null=True)
     job_id = serializers.UUIDField()

@@ -15,6 +15,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from processing import pipeline
 from processing.api.delivery import Delivery, deliver
@@ -29,7 +30,7 @@ class OneJob(GenericAPIView):
     """A view of one of the acting user's jobs."""
 
     queryset = Job.objects.all()
-    serializer_class = JobSerializer
+    serializer_class: type[BaseSerializer] = JobSerializer
     lookup_url_kwarg = "job_id"
     pagination_class = None
 
@@ -168,9 +169,9 @@ class JobStill(OneFile):
 
 def result_of(job: Job) -> Delivery:
     """Return the enhanced video for delivery; NotAvailable before the job is ready."""
-    _ready(job)
+    receipt: dict[str, Any] = _ready(job).receipt or {}
     name = f"{PurePath(job.source_name).stem[:200]}-enhanced.mp4"
-    return Delivery(key=job.result_key, digest=job.receipt["sha256"], content_type="video/mp4", name=name)
+    return Delivery(key=job.result_key, digest=receipt["sha256"], content_type="video/mp4", name=name)
 
 
 def source_of(job: Job) -> Delivery:
