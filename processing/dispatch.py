@@ -16,7 +16,7 @@ from django.db.models import Sum
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
-from processing import pipeline, storage
+from processing import nudge, pipeline, storage
 from processing.models import Job, Worker
 from processing.state import step as steps
 from processing.state.clock import after
@@ -44,6 +44,15 @@ def hint_due() -> int:
             break
         published += 1
     return published
+
+
+def hint_again() -> None:
+    """Hint at once at whatever waits: for a worker that begins, or has found its broker again."""
+    try:
+        steps.forget_hints()
+    except DATABASE_AWAY as exc:
+        logger.warning("hints stay until they are old", extra={"cause": str(exc)})
+    nudge.nudge()
 
 
 def _room() -> int:

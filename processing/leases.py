@@ -7,6 +7,7 @@ media process. While the database is away nothing is stopped: nobody else can ta
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
 from processing.live import doorbell
@@ -45,7 +46,8 @@ class Leases:
         self._layers: tuple[str, ...] = ()
         self._held: dict[tuple[int, int], Lease] = {}
         self._lock = threading.Lock()
-        self._closing = threading.Event()
+        self._wake = threading.Event()
+        self._closing = False
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
@@ -65,10 +67,12 @@ class Leases:
         with self._lock:
             for lease in self._held.values():
                 lease.stop.set()
+        self._wake.set()
 
     def close(self) -> None:
-        """End the thread."""
-        self._closing.set()
+        """Say that this worker has no slots any more, and end the thread."""
+        self._draining = self._closing = True
+        self._wake.set()
         self._thread.join(timeout=5)
 
     @contextmanager
@@ -87,9 +91,11 @@ class Leases:
                 del self._held[key]
 
     def _run(self) -> None:
-        renewed = seen = -settings.VIDEOPROC_LEASE_SECONDS
+        renewed = seen = -math.inf
         failing = False
-        while not self._closing.is_set():
+        draining = False
+        while True:
+            closing = self._closing
             try:
                 close_old_connections()
                 now = time.monotonic()
@@ -98,8 +104,9 @@ class Leases:
                 if leases and now - renewed >= settings.VIDEOPROC_RENEW_SECONDS:
                     steps.renew([lease.claim for lease in leases])
                     renewed = now
-                if now - seen >= settings.VIDEOPROC_RENEW_SECONDS:
-                    self._say_alive(len(leases))
+                if now - seen >= settings.VIDEOPROC_RENEW_SECONDS or self._draining != draining:
+                    draining = self._draining
+                    self._say_alive(len(leases), slots=0 if draining else self._slots)
                     seen = now
                 self._note_progress(leases)
                 self._find_lost(leases)
@@ -108,12 +115,14 @@ class Leases:
                 if not failing:
                     logger.warning("database unreachable, leases wait", extra={"cause": str(exc)})
                 failing = True
-                renewed = -settings.VIDEOPROC_LEASE_SECONDS
-            self._closing.wait(settings.VIDEOPROC_BEAT_SECONDS)
-        close_old_connections()
+                renewed = -math.inf
+            if closing:
+                break
+            self._wake.wait(settings.VIDEOPROC_BEAT_SECONDS)
+            self._wake.clear()
+        connection.close()
 
-    def _say_alive(self, running: int) -> None:
-        slots = 0 if self._draining else self._slots
+    def _say_alive(self, running: int, *, slots: int) -> None:
         facts = {"slots": slots, "running": running, "layers": list(self._layers), "seen_at": Now()}
         if not Worker.objects.filter(pk=self.worker).update(**facts):
             Worker.objects.create(name=self.worker, started_at=Now(), **facts)
@@ -122,7 +131,7 @@ class Leases:
         held = steps.still_held(lease.claim for lease in leases) if leases else set()
         for lease in leases:
             # A step that finished since the list was taken is not held either; its work is over by then.
-            if lease.claim.step_id not in held:
+            if (lease.claim.step_id, lease.claim.attempt) not in held:
                 lease.stop.set()
 
     def _note_progress(self, leases: list[Lease]) -> None:

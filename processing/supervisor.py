@@ -110,6 +110,7 @@ class Supervisor:
         self.leases.start(layers=self.processes.active_layers())
         doorbell.start()
         nudge.start(dispatch.hint_due)
+        dispatch.hint_again()
 
     def close(self) -> None:
         """Stop them again."""

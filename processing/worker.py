@@ -12,13 +12,15 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
-from processing import supervisor
+from processing import dispatch, supervisor
 
 logger = logging.getLogger(__name__)
 
 
 class ImpatientConsumer(Consumer):
     """A consumer that looks for a lost broker each second, for ever; Celery's own waits longer and gives up."""
+
+    first_connection_attempt: bool
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once the broker answers."""
@@ -29,6 +31,8 @@ class ImpatientConsumer(Consumer):
         conn = conn.ensure_connection(
             waiting, None, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
         )
+        if not self.first_connection_attempt:
+            dispatch.hint_again()
         self.first_connection_attempt = False
         return conn
 

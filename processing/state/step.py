@@ -106,9 +106,9 @@ def renew(claims: Iterable[Claim]) -> None:
     _held(claims).update(lease_until=after(settings.VIDEOPROC_LEASE_SECONDS))
 
 
-def still_held(claims: Iterable[Claim]) -> set[int]:
-    """Return the ids of the steps that these claims still hold."""
-    return set(_held(claims).values_list("pk", flat=True))
+def still_held(claims: Iterable[Claim]) -> set[tuple[int, int]]:
+    """Return (step id, attempt) of the claims that still hold."""
+    return set(_held(claims).values_list("pk", "attempt"))
 
 
 def advance(held: Claim, frames_done: int) -> None:
@@ -217,6 +217,11 @@ def mark_hinted(step: Step) -> bool:
 def unmark_hinted(step: Step) -> None:
     """Note that the message could not be published."""
     Step.objects.filter(pk=step.pk, state=State.QUEUED).update(hinted_at=None)
+
+
+def forget_hints() -> None:
+    """Let everything that waits be hinted again: a worker or a broker came back, and earlier messages may be lost."""
+    Step.objects.filter(state=State.QUEUED, hinted_at__isnull=False).update(hinted_at=None)
 
 
 def outstanding() -> int:

@@ -142,7 +142,7 @@ def test_a_lapsed_lease_that_nobody_took_is_renewed_by_its_holder() -> None:
     lapse(claim)
     steps.renew([claim])
     assert dispatch.expire_leases() == 0
-    assert steps.still_held([claim]) == {claim.step_id}
+    assert steps.still_held([claim]) == {(claim.step_id, claim.attempt)}
 
 
 def test_ten_lost_workers_end_the_job_with_a_reason() -> None:
