@@ -36,7 +36,7 @@ class Preset:
     name: str
     summary: str
     denoise: float
-    """Multiple of the measured noise that is removed."""
+    """Multiple of the measured noise that is removed; above 1, for codecs hide a part of it from the measurement."""
     noise_from: float
     """Deviation of luma noise, in code values of 255, from which it is removed."""
     lift: float
@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="auto",
                 summary="Measure, and do what is needed",
-                denoise=1.0,
+                denoise=1.15,
                 noise_from=1.2,
                 lift=0.75,
                 low_key=0.25,
@@ -71,7 +71,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="gentle",
                 summary="Like auto, with a lighter hand",
-                denoise=0.75,
+                denoise=0.85,
                 noise_from=1.8,
                 lift=0.45,
                 low_key=0.15,
@@ -83,7 +83,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="low-light",
                 summary="For evenings and rooms: more light, less noise",
-                denoise=1.15,
+                denoise=1.3,
                 noise_from=0.8,
                 lift=1.0,
                 low_key=0.6,
@@ -95,7 +95,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="denoise",
                 summary="Remove noise and nothing else",
-                denoise=1.15,
+                denoise=1.3,
                 noise_from=0.5,
                 lift=0.0,
                 low_key=0.0,
@@ -135,7 +135,7 @@ def _denoise(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
     # Chroma noise is seen as blotches of colour; it alone may be the reason.
     if max(sigma, diagnosis.noise_sigma_chroma) < wanted.noise_from:
         return 0.0, f"noise {sigma:.1f} of 255 is hardly seen: left alone"
-    return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.2g}"
+    return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.3g}"
 
 
 def _tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[float, tuple[int, ...], str]:
