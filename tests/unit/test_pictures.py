@@ -1,0 +1,97 @@
+"""Pictures as planes: no copy where none is needed, code values kept where the format holds them, sizes made even."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from processing.media.pictures import Normaliser
+from processing.media.specs import Colour, Encoding
+from tests.clips import Clip, draw
+
+
+def frame_of(pixel_format: str, width: int = 64, height: int = 48) -> av.VideoFrame:
+    planes = np.stack(draw(5, Clip(width=width, height=height)))
+    return av.VideoFrame.from_ndarray(planes, format="yuv444p").reformat(format=pixel_format)
+
+
+def encoding_of(width: int = 64, height: int = 48, **colour: object) -> Encoding:
+    return Encoding(width_px=width, height_px=height, colour=Colour(**colour))  # type: ignore[arg-type]
+
+
+def plane_array(frame: av.VideoFrame, index: int) -> np.ndarray:
+    plane = frame.planes[index]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p"])
+def test_8_bit_420_is_seen_in_place(pixel_format: str) -> None:
+    frame = frame_of(pixel_format, width=100)
+    planes = Normaliser(encoding_of(width=100)).planes(frame)
+    for index, plane in enumerate(planes):
+        assert np.shares_memory(plane, plane_array(frame, index))
+        assert np.array_equal(plane, plane_array(frame, index))
+    assert [plane.shape for plane in planes] == [(48, 100), (24, 50), (24, 50)]
+
+
+def test_odd_sizes_are_padded_by_a_replica() -> None:
+    frame = frame_of("yuv420p", width=63, height=47)
+    planes = Normaliser(encoding_of()).planes(frame)
+    luma = plane_array(frame, 0)
+    assert np.array_equal(planes.y[:47, :63], luma)
+    assert np.array_equal(planes.y[47, :63], luma[46])
+    assert np.array_equal(planes.y[:47, 63], luma[:, 62])
+    assert np.array_equal(planes.u, plane_array(frame, 1))
+    assert planes.v.shape == (24, 32)
+
+
+@pytest.mark.parametrize("colour_range", ["limited", "full"])
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p", "nv12", "yuva420p", "yuv420p10le", "yuv422p10le"])
+def test_other_formats_keep_their_luma(pixel_format: str, colour_range: str) -> None:
+    frame = frame_of(pixel_format)
+    planes = Normaliser(encoding_of(range=colour_range)).planes(frame)
+    difference = planes.y.astype(int) - draw(5, Clip(width=64, height=48))[0]
+    assert np.abs(difference).max() <= 1
+    assert [plane.shape for plane in planes] == [(48, 64), (24, 32), (24, 32)]
+
+
+def test_grey_keeps_its_code_values() -> None:
+    luma = draw(5, Clip(width=64, height=48))[0]
+    planes = Normaliser(encoding_of(range="limited")).planes(av.VideoFrame.from_ndarray(luma, format="gray"))
+    assert np.array_equal(planes.y, luma)
+    assert set(np.unique(planes.u)) == set(np.unique(planes.v)) == {128}
+
+
+def test_rgb_gets_the_matrix_of_the_encoding() -> None:
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 255
+    planes = Normaliser(encoding_of(range="limited", matrix=1)).planes(av.VideoFrame.from_ndarray(red, format="rgb24"))
+    # ITU-R BT.709: Y = 16 + 219 * 0.2126, Cr at its maximum.
+    assert abs(int(planes.y[10, 10]) - 63) <= 1
+    assert abs(int(planes.u[10, 10]) - 102) <= 1
+    assert abs(int(planes.v[10, 10]) - 240) <= 1
+
+
+def test_a_size_that_changes_is_scaled_and_counted() -> None:
+    normaliser = Normaliser(encoding_of())
+    frames = [frame_of("yuv420p"), frame_of("yuv420p", width=128, height=96), frame_of("yuv444p", width=32, height=24)]
+    shapes = [[plane.shape for plane in normaliser.planes(frame)] for frame in frames]
+    assert shapes == [[(48, 64), (24, 32), (24, 32)]] * 3
+    assert normaliser.resized_frames == 2
+
+
+def test_hdr_is_mapped_into_the_range_of_bt709() -> None:
+    ramp = np.tile(np.linspace(64, 940, 64).astype(np.uint16), (48, 1))
+    frame = av.VideoFrame(64, 48, "yuv420p10le")
+    for plane, values in zip(frame.planes, (ramp, *[np.full((24, 32), 512, np.uint16)] * 2), strict=True):
+        lines = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+        lines[:, : plane.width] = values
+        plane.update(lines.tobytes())
+    frame.color_trc, frame.color_primaries, frame.colorspace, frame.color_range = 16, 9, 9, 1
+    normaliser = Normaliser(encoding_of(range="limited", primaries=1, transfer=1, matrix=1))
+    luma = normaliser.planes(frame).y[20].astype(int)
+    assert 14 <= luma.min() < 24
+    assert 200 < luma.max() <= 236
+    assert (np.diff(luma) >= -1).all()
+    assert not np.array_equal(luma, ramp[20] >> 2)
