@@ -58,11 +58,11 @@ class System(ABC):
         """Bring the broker back."""
 
     def wait_ready(self, *processes: Process, log: Path) -> None:
-        """Wait until /health/ready says 200; AssertionError with the log's end where it does not."""
+        """Wait until /health/ready finds all there, a worker too; AssertionError with the log's end else."""
         give_up = time.monotonic() + READY_SECONDS
         while True:
             try:
-                if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/health/ready", timeout=5).json()["status"] == "ready":
                     return
             except httpx.TransportError:
                 pass  # it does not listen yet

@@ -64,7 +64,7 @@ def test_bad_input_is_refused_with_a_stable_code(client: BlackBox, small_clip: P
         ({"files": {"file": ("a.mp4", b"")}}, "empty_file", 422),
         ({"files": {"file": ("a.mp4", video[: len(video) // 8])}}, "truncated", 422),
         ({"files": [("file", ("a.mp4", video)), ("file", ("b.mp4", video))]}, "two_files", 400),
-        ({"data": {"client_id": "x"}, "files": {"other": ("a.mp4", video)}}, "no_file", 400),
+        ({"files": {"client_id": (None, "x")}}, "no_file", 400),
         ({"files": {"file": ("a.mp4", video)}, "data": {"preset": "no-such-preset"}}, "unknown_preset", 400),
         ({"files": {"file": ("a.mp4", video)}, "data": {"client_id": "a b"}}, "bad_client_id", 400),
     ]
