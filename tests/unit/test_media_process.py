@@ -82,13 +82,16 @@ def test_a_request_may_be_long(processes: MediaProcesses) -> None:
     assert run(processes, "echo", text=text).text == text
 
 
-def test_forking_is_quicker_than_loading(processes: MediaProcesses) -> None:
+def test_forking_is_quicker_than_loading() -> None:
     seconds = []
-    for _ in range(9):
-        began = time.monotonic()
-        run(processes, "echo")
-        seconds.append(time.monotonic() - began)
-    assert sorted(seconds)[4] < 0.15  # loading the libraries takes 0.3 s and more, this 0.01
+    began = time.monotonic()
+    with MediaProcesses(operations=OPERATIONS) as processes:
+        loading = time.monotonic() - began
+        for _ in range(9):
+            began = time.monotonic()
+            run(processes, "echo")
+            seconds.append(time.monotonic() - began)
+    assert sorted(seconds)[4] < loading / 3  # on an idle machine a twentieth
 
 
 def test_calls_run_side_by_side(processes: MediaProcesses) -> None:
@@ -161,7 +164,7 @@ def test_memory_has_a_limit(processes: MediaProcesses, library: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["spin", "ignore_signals"])
-def test_cpu_time_has_a_limit(processes: MediaProcesses, operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_time_has_a_limit(processes: MediaProcesses, operation: str) -> None:
     with pytest.raises(ResourceExceeded) as caught:
         run(processes, operation, limits={"cpu_seconds": 1})
     assert caught.value.code == "resource_cpu"
@@ -183,7 +186,7 @@ def test_a_hang_is_ended_at_the_stall_limit(processes: MediaProcesses) -> None:
     began = time.monotonic()
     with pytest.raises(ProcessStalled, match="no progress"):
         run(processes, "hang", limits={"stall_seconds": 0.5})
-    assert 0.5 <= time.monotonic() - began < 3
+    assert 0.5 <= time.monotonic() - began < 10
 
 
 def test_work_without_progress_is_no_stall(processes: MediaProcesses) -> None:
@@ -191,8 +194,8 @@ def test_work_without_progress_is_no_stall(processes: MediaProcesses) -> None:
 
 
 def test_progress_without_work_is_no_stall(processes: MediaProcesses) -> None:
-    reply = run(processes, "count", number=6, seconds=0.2, limits={"stall_seconds": 0.5})
-    assert reply.number == 6
+    reply = run(processes, "count", number=8, seconds=0.2, limits={"stall_seconds": 1.0})
+    assert reply.number == 8
 
 
 def test_the_deadline_ends_what_is_busy(processes: MediaProcesses) -> None:
@@ -211,7 +214,7 @@ def test_stop_ends_the_process_at_once(processes: MediaProcesses) -> None:
 
     with pytest.raises(ProcessStopped):
         run(processes, "hang", stop=stop, on_started=started)
-    assert time.monotonic() - stopped_at[0] < 0.5  # 0.05 on an idle machine
+    assert time.monotonic() - stopped_at[0] < 1.0  # 0.05 on an idle machine
     assert is_gone(pids[0])
 
 
@@ -240,7 +243,7 @@ def test_garbage_is_a_crash(processes: MediaProcesses, text: str) -> None:
     began = time.monotonic()
     with pytest.raises(ProcessCrashed):
         run(processes, "babble", text=text)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 def test_an_answer_has_a_limit(processes: MediaProcesses) -> None:
