@@ -186,10 +186,13 @@ def _sound_differences(
 def _warnings(
     plan: Plan, promise: Promise, results: Sequence[SegmentResult], lost: Sequence[AudioStream]
 ) -> tuple[str, ...]:
+    copied = {record.index for record in promise.tracks if record.mode == "copied"}
+    transcoded = {record.index for record in promise.tracks if record.mode == "transcoded"}
     found = {
         "frames_missing": len(promise.shown) < len(plan.timeline.pts),
         "frames_corrupt": any(result.corrupt_frames for result in results),
-        "audio_transcoded": any(record.mode == "transcoded" for record in promise.tracks),
+        "audio_transcoded": bool(transcoded - copied),
+        "audio_aac_added": bool(transcoded & copied),
         "audio_damaged": any(record.undecoded_packets for record in promise.tracks),
         "audio_dropped": bool(lost),
     }

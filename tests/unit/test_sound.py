@@ -70,6 +70,8 @@ def test_what_browsers_do_not_play_is_copied_and_has_aac_beside_it(codec: str, s
     assert (copied.codec, copied.mode, copied.payload_equal) == (codec, "copied", True)
     assert (beside.codec, beside.mode, beside.payload_equal) == (codec, "transcoded", None)
     assert copied.index == beside.index
+    assert "audio_aac_added" in job.receipt.warnings
+    assert "audio_transcoded" not in job.receipt.warnings
     assert abs(delay_of(job, 0)) <= 1
     assert abs(delay_of(job, 1)) <= 2
     with av.open(job.output) as container:
