@@ -31,6 +31,8 @@ from processing.media.specs import Encoding, Plan, Segment, Still, Stills
 LONGEST_SIDE_PX = 1280
 JPEG_QUALITY = 90
 POSTER_CANDIDATES = 6
+FIRST_FRAME_WORTH = 0.7
+"""Openings are titles and hands on the camera more often than what a video is about."""
 PAIR_CANDIDATES = 5
 SETTLED_FRAMES = 8
 """Frames after which the filters have their full reach; before, the pair would undersell them."""
@@ -130,6 +132,8 @@ def _poster(found: _Result, normaliser: Normaliser, encoding: Encoding) -> tuple
     for index in evenly(len(found.keyframes), POSTER_CANDIDATES):
         for pts, planes in islice(_from(found, found.keyframes[index], normaliser), 1):
             worth = interest(planes.y, encoding.colour.range)
+            if pts == found.pts[0]:
+                worth *= FIRST_FRAME_WORTH
             if best is None or worth > best[0]:
                 best = (worth, pts, _copy(planes))
     if best is None:
