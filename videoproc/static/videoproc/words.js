@@ -1,0 +1,122 @@
+// The page's words and figures: states, events, errors and warnings as sentences, times and sizes as people read them.
+
+export const STATES = {
+  uploading: "Uploading", queued: "Waiting", probing: "Looking at it", enhancing: "Enhancing", joining: "Joining",
+  publishing: "Finishing", ready: "Ready", failed: "Failed", cancelled: "Cancelled",
+};
+
+export const AT_WORK = {
+  queued: "Waiting for its turn", probing: "Reading the file and measuring the picture", enhancing: "Enhancing",
+  joining: "Putting picture and sound together", publishing: "Making the stills",
+};
+
+const EVENTS = {
+  accepted: "Accepted", probing_started: "Work began", metadata_extracted: "Metadata read", diagnosed: "Picture measured",
+  planned: "Plan made", segment_enhanced: "Segment enhanced", joining_started: "All segments enhanced",
+  joined: "Picture and sound joined", stills_made: "Stills made", published: "Ready", failed: "Failed",
+  cancelled: "Cancelled", step_failed: "A step failed and is tried again", step_lost: "A worker was lost; its step runs again",
+  step_handed_back: "A step waits to be continued", segment_damaged: "A segment was damaged; it runs again",
+};
+
+const ERRORS = {
+  empty_file: "The file is empty.",
+  unsupported_container: "This is no video file that can be read here, whatever its name says.",
+  unsupported_codec: "The video is encrypted, or in a format that cannot be decoded here.",
+  no_video_stream: "There is no moving picture in this file.",
+  foreign_reference: "This file only refers to other files. Please send the video itself.",
+  truncated: "The file breaks off before its first picture. It may not have been copied whole.",
+  damaged: "The file is too damaged to be read.",
+  resource_pixels: "The picture is larger than a video may be here.",
+  resource_streams: "The file has more streams than a video may have here.",
+  resource_packets: "The file has more packets than a video may have here.",
+  resource_memory: "The file asks for more memory than a video may have here.",
+  resource_cpu: "The file asks for more computing time than a video may have here.",
+  resource_output: "The result would be larger than it may be here.",
+  too_large: "The file is larger than an upload may be.",
+  storage_full: "There is no space left on the server. Please try again later.",
+  busy: "The server is busy. Please try again in a moment.",
+  too_slow: "The upload stalled. Please try again.",
+  throttled: "Too many uploads at once. Please try again in a moment.",
+  not_authenticated: "Please sign in first.",
+  worker_lost: "The work was lost again and again. Please try again.",
+  process_crashed: "Reading this file crashed the process that tried. The file may be damaged.",
+  process_stalled: "The work on this file stopped moving. The file may be damaged.",
+  network: "The server could not be reached. Please check the connection and try again.",
+};
+
+const WARNINGS = {
+  hdr_tone_mapped: "High dynamic range was mapped to standard range.",
+  dolby_vision_dropped: "Dolby Vision metadata was left out.",
+  bit_depth_reduced: "The picture was reduced to 8 bits per sample.",
+  chroma_reduced: "Colour was reduced to 4:2:0, which browsers play.",
+  alpha_dropped: "Transparency was left out.",
+  size_padded: "An odd size was padded by one row or column.",
+  interlaced_kept: "The picture is interlaced and was kept so.",
+  cover_art_dropped: "Cover art was left out.",
+  subtitles_dropped: "Subtitles were left out.",
+  chapters_dropped: "Chapters were left out.",
+  further_video_dropped: "Further video streams were left out.",
+  data_dropped: "Data streams were left out.",
+  times_repaired: "Some frames had faulty times, which were mended.",
+  fewer_frames_than_declared: "The file holds fewer frames than it declares.",
+  packets_without_frame: "Some packets hold no frame.",
+  frames_missing: "Some frames could not be decoded.",
+  frames_corrupt: "Some frames are damaged in the source.",
+  audio_transcoded: "The sound was converted to AAC, which browsers play.",
+  audio_damaged: "Some of the sound is damaged in the source.",
+  audio_dropped: "A sound track could not be kept.",
+};
+
+const asText = (code) => code.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+
+export const eventWords = (name) => EVENTS[name] ?? asText(name);
+export const warningWords = (code) => WARNINGS[code] ?? `${asText(code)}.`;
+
+/** The sentence for an error and, where it adds something, the server's own detail. */
+export function errorWords({ code, detail }) {
+  const sentence = ERRORS[code];
+  return sentence ? { sentence, detail } : { sentence: detail || asText(code), detail: "" };
+}
+
+const SIZES = ["bytes", "KB", "MB", "GB", "TB"];
+
+export function size(bytes) {
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1000 && unit < SIZES.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit ? value.toFixed(value < 10 ? 1 : 0) : value} ${SIZES[unit]}`;
+}
+
+export function duration(seconds) {
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const shown = parts[0] ? parts : parts.slice(1);
+  return shown.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
+}
+
+export function left([, high]) {
+  if (high < 8) return "a few seconds left";
+  if (high < 90) return `less than ${Math.ceil(high / 10) * 10} s left`;
+  return `less than ${Math.ceil(high / 60)} min left`;
+}
+
+export function ago(moment) {
+  const seconds = (Date.now() - Date.parse(moment)) / 1000;
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  const sameDay = new Date(moment).toDateString() === new Date().toDateString();
+  const options = sameDay ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" };
+  return new Intl.DateTimeFormat(undefined, options).format(new Date(moment));
+}
+
+/** A fraction "num/den" as a number, or null. */
+export function fraction(text) {
+  const [above, below] = String(text ?? "").split("/").map(Number);
+  return below ? above / below : null;
+}
+
+export const count = (number) => new Intl.NumberFormat().format(number);
