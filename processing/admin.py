@@ -1,0 +1,268 @@
+"""Jobs and workers in the admin: to watch, to understand, to cancel. No row is written here but by the pipeline."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.views.decorators.http import require_POST, require_safe
+
+from processing import job_page, pipeline, progress
+from processing.api.delivery import Delivery, deliver
+from processing.api.document import STILLS
+from processing.api.errors import NotAvailable, RangeNotSatisfiable
+from processing.api.views import result_of, source_of, still_of
+from processing.media.requests import PRESET_NAMES
+from processing.models import Job, Worker
+from processing.readonly import ReadOnlyAdmin, badge
+from processing.state.clock import after
+from processing.state.errors import JobClosed
+
+CANCELLED_AT_ONCE = 1000
+HEAVY = ("metadata", "chosen", "receipt", "warnings", "error_detail")
+
+
+class PresetFilter(admin.SimpleListFilter):
+    """By preset, without asking the table which there are."""
+
+    title = "preset"
+    parameter_name = "preset"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        """Return the presets."""
+        return [(name, name) for name in PRESET_NAMES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        """Return the jobs with the chosen preset."""
+        return queryset.filter(preset=self.value()) if self.value() else queryset
+
+
+class OpenFilter(admin.SimpleListFilter):
+    """What is still at work, and what has ended."""
+
+    title = "progress"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        """Return both."""
+        return [("yes", "at work or waiting"), ("no", "ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        """Return the jobs that are open, or those that are not."""
+        return queryset.filter(ended_at__isnull=self.value() == "yes") if self.value() else queryset
+
+
+class JobChangeList(ChangeList):
+    """A page of jobs with their progress, measured in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch the page's jobs and measure them."""
+        super().get_results(request)
+        jobs = list(self.result_list)
+        measured = progress.measure(jobs)
+        for job in jobs:
+            job.measured = measured[job.pk]
+        self.result_list = jobs
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    """All jobs, newest first."""
+
+    list_display = ("poster", "name", "state_badge", "bar", "preset", "owner", "age", "taken", "error_code")
+    list_display_links = ("name",)
+    list_filter = (OpenFilter, "state", PresetFilter, "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("source_name", "client_id")
+    search_help_text = "Job or upload id, file name, client id"
+    ordering = ("-created_at", "id")
+    sortable_by = ("age",)
+    actions = ("cancel_selected",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        """Return the jobs without the documents that only their own page shows."""
+        return super().get_queryset(request).defer(*HEAVY)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that measures."""
+        return JobChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """Find an id by its index, anything else in names and client ids."""
+        try:
+            wanted = UUID(search_term.strip())
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(Q(pk=wanted) | Q(upload_id=wanted)), False
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Return whether this person may end jobs: who may change them, were they changeable."""
+        return request.user.has_perm("processing.change_job")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the list's and the page's paths, those of a job's files and of its cancel button first."""
+        return [
+            path("<uuid:job_id>/file/<str:thing>", self.admin_site.admin_view(self.file), name="job-admin-file"),
+            path("<uuid:job_id>/cancel", self.admin_site.admin_view(self.cancel), name="job-admin-cancel"),
+            *super().get_urls(),
+        ]
+
+    @admin.action(description="Cancel selected jobs", permissions=["cancel"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """End the selected jobs; say how many had ended before."""
+        ended = queryset.filter(ended_at__isnull=False).count()
+        cancelled = 0
+        for job_id in list(queryset.filter(ended_at__isnull=True).values_list("pk", flat=True)[:CANCELLED_AT_ONCE]):
+            try:
+                pipeline.cancel(job_id)
+                cancelled += 1
+            except JobClosed:
+                ended += 1
+        if cancelled:
+            self.message_user(request, f"{_jobs(cancelled)} cancelled.", messages.SUCCESS)
+        if ended:
+            self.message_user(request, f"{_jobs(ended)} had already ended and stayed as they were.", messages.WARNING)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show one job."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        job = self._job(unquote(object_id))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": job.source_name,
+            "opts": self.opts,
+            "media": self.media,
+            "page": job_page.gather(job),
+            "may_cancel": self.has_cancel_permission(request) and not job.terminal,
+        }
+        return TemplateResponse(request, "admin/processing/job/page.html", context)
+
+    def cancel(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
+        """End one job and show it again."""
+        return require_POST(self._cancel)(request, job_id)
+
+    def _cancel(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
+        if not self.has_cancel_permission(request):
+            raise PermissionDenied
+        job = self._job(job_id)
+        try:
+            pipeline.cancel(job.pk)
+            self.message_user(request, "The job is cancelled.", messages.SUCCESS)
+        except JobClosed:
+            self.message_user(request, "The job had already ended.", messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:processing_job_change", args=[job.pk]))
+
+    def file(self, request: HttpRequest, job_id: UUID, thing: str) -> HttpResponseBase:
+        """Deliver a job's source, result or still to staff; the API shows each owner their own alone."""
+        return require_safe(self._file)(request, job_id, thing)
+
+    def _file(self, request: HttpRequest, job_id: UUID, thing: str) -> HttpResponseBase:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            return deliver(request, _delivery(self._job(job_id), thing))
+        except NotAvailable as exc:
+            raise Http404(str(exc)) from exc
+        except RangeNotSatisfiable as exc:
+            return HttpResponse(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=exc.headers)
+
+    def _job(self, job_id: UUID | str) -> Job:
+        try:
+            wanted = UUID(str(job_id))
+        except ValueError as exc:
+            raise Http404("no job has such an id") from exc
+        return get_object_or_404(Job.objects.select_related("owner"), pk=wanted)
+
+    @admin.display(description="")
+    def poster(self, job: Job) -> SafeString | str:
+        """Return the poster, small."""
+        if job.stills is None:
+            return format_html('<span class="no-poster"></span>')
+        link = reverse("admin:job-admin-file", args=[job.pk, "poster"])
+        return format_html('<img class="poster" src="{}" alt="" loading="lazy" decoding="async">', link)
+
+    @admin.display(description="name")
+    def name(self, job: Job) -> str:
+        """Return the file's name."""
+        return job.source_name
+
+    @admin.display(description="state")
+    def state_badge(self, job: Job) -> SafeString:
+        """Return the state, coloured."""
+        return badge(job.state)
+
+    @admin.display(description="progress")
+    def bar(self, job: Job) -> SafeString:
+        """Return a progress bar."""
+        percent = job.measured.percent  # type: ignore[attr-defined]  # set by JobChangeList
+        return format_html('<progress max="100" value="{}"></progress> <small>{} %</small>', percent, round(percent))
+
+    @admin.display(description="accepted", ordering="created_at")
+    def age(self, job: Job) -> str:
+        """Return how long ago the job was accepted."""
+        return f"{timesince(job.created_at, depth=1)} ago"
+
+    @admin.display(description="took")
+    def taken(self, job: Job) -> str:
+        """Return how long the job took."""
+        return job_page.taken(job)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    """Workers as their heartbeats last said, the live ones first."""
+
+    list_display = ("name", "is_live", "slots", "running", "sandbox", "started_at", "seen_at")
+    list_display_links = None
+    ordering = ("-seen_at", "name")
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        """Return the workers, with what the database's clock says of them."""
+        live = When(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS), then=Value(True))
+        is_live = Case(live, default=Value(False), output_field=BooleanField())
+        return super().get_queryset(request).annotate(live=is_live)
+
+    @admin.display(description="live", boolean=True)
+    def is_live(self, worker: Worker) -> bool:
+        """Return whether the worker was heard of lately."""
+        return bool(worker.live)  # type: ignore[attr-defined]  # annotated above
+
+    @admin.display(description="sandbox layers")
+    def sandbox(self, worker: Worker) -> str:
+        """Return the layers around its media processes."""
+        return ", ".join(worker.layers) or "–"
+
+
+def _delivery(job: Job, thing: str) -> Delivery:
+    if thing == "result":
+        return result_of(job)
+    if thing == "source":
+        return source_of(job)
+    if thing in STILLS:
+        return still_of(job, thing)
+    raise Http404("there is no such file")
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job" if count == 1 else f"{count} jobs"
