@@ -14,17 +14,22 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from tests.databases import Databases
-from tests.servers import KINDS, Servers
+from tests.servers import Servers
 from tests.settings import FOLDER
 from videoproc.servers.valkey import Valkey
 
 SERVERS = pytest.StashKey[Servers]()
-SERVER_OF_FIXTURE = {
-    "postgresql_url": "postgresql",
-    "rabbitmq_url": "rabbitmq",
-    "redis_url": "redis",
-    "valkey": "valkey",
+WANTS: dict[str, tuple[str, ...]] = {
+    "postgresql_url": ("postgresql",),
+    "rabbitmq_url": ("rabbitmq",),
+    "redis_url": ("redis",),
+    "valkey": ("valkey",),
+    "server_system": ("postgresql", "rabbitmq", "redis"),
+    # Values of the fixtures `database` and `system`.
+    "postgresql": ("postgresql",),
+    "server": ("postgresql", "rabbitmq", "redis"),
 }
+"""The servers behind a fixture's name, or behind a parameter's value."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,10 +43,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     wanted: set[str] = set()
     for item in session.items:
-        wanted |= {SERVER_OF_FIXTURE[name] for name in getattr(item, "fixturenames", ()) if name in SERVER_OF_FIXTURE}
         parameters = getattr(item, "callspec", None)
-        if parameters is not None:
-            wanted |= {value for value in parameters.params.values() if isinstance(value, str) and value in KINDS}
+        values = [] if parameters is None else [value for value in parameters.params.values() if isinstance(value, str)]
+        for word in (*getattr(item, "fixturenames", ()), *values):
+            wanted.update(WANTS.get(word, ()))
     for kind in sorted(wanted):
         session.config.stash[SERVERS].begin(kind)
 
