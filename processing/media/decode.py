@@ -41,6 +41,8 @@ class DecodeTally:
     frames: int = 0
     corrupt_frames: int = 0
     decode_errors: int = 0
+    landing: tuple[int, int] | None = None
+    """Stamp and size of the keyframe's packet that decoding started at after a seek."""
 
 
 def raw_frames(
@@ -68,6 +70,7 @@ def raw_frames(
                 if not packet.is_keyframe or packet.pts is None or packet.is_discard:
                     continue
                 is_waiting, first_pts = False, packet.pts
+                tally.landing = (packet.pts, packet.size)
             try:
                 frames = context.decode(packet)
             except MemoryError as error:
@@ -119,6 +122,12 @@ class FrameReader:
         self._timeline = timeline
         self._segment = segment
         self._threads = threads
+        self._stamps = timeline.pts if timeline.identity == "pts" else timeline.stamps
+        self._keyframe_packets = {
+            (self._stamps[key], size)
+            for key, size in zip(timeline.keyframes, timeline.keyframe_bytes, strict=False)
+            if self._stamps
+        }
         self._index_of_stamp = {stamp: index for index, stamp in enumerate(timeline.stamps)}
 
     @property
@@ -136,7 +145,7 @@ class FrameReader:
     def _exact_run(self) -> Iterator[DecodedFrame]:
         """Yield from the first place to start at that proves exact.
 
-        An order that only the sequential decode knows may still differ later; then that one goes on where this stops.
+        Stamps that only the sequential decode knows may still differ later; then that one goes on where this stops.
         """
         last = -1
         for seek_pts, frames, tally in self._runs():
@@ -146,7 +155,7 @@ class FrameReader:
                         yield decoded
                         last = decoded.index
             except TimelineMismatch:
-                if seek_pts is None or self._timeline.identity == "pts":
+                if seek_pts is None:
                     raise
                 continue
             self.decode_errors = tally.decode_errors
@@ -155,7 +164,8 @@ class FrameReader:
     def _runs(self) -> Iterator[tuple[int | None, Iterator[DecodedFrame], DecodeTally]]:
         """Yield the run from the nearest place that proves exact, then the run from the start of the file.
 
-        Exact is a place whose frames [warmup, start] are all there and undamaged. Damage this early is concealed with
+        Exact is a place that is the keyframe it claims to be, and whose frames [warmup, start] are all there and
+        undamaged. Damage this early is concealed with
         pictures from before the place, and what they lack with those before them; damage later on is not.
         """
         whole_opening = self._segment.start + 1 - self._segment.warmup
@@ -163,7 +173,8 @@ class FrameReader:
             tally = DecodeTally()
             with closing(self._run(tally, seek_pts)) as frames:
                 opening = self._opening(frames)
-                if len(opening) == whole_opening and not tally.decode_errors and not tally.corrupt_frames:
+                is_clean = not tally.decode_errors and not tally.corrupt_frames
+                if len(opening) == whole_opening and is_clean and tally.landing in self._keyframe_packets:
                     yield seek_pts, chain(opening, frames), tally
                     break
         tally = DecodeTally()
@@ -173,12 +184,11 @@ class FrameReader:
     def _places(self) -> Iterator[int]:
         """Yield the stamps to seek to, nearest first; none where only counting from the start identifies a frame."""
         timeline = self._timeline
-        stamps = timeline.pts if timeline.identity == "pts" else timeline.stamps
-        if stamps and self._segment.warmup > 0:
+        if self._stamps and self._segment.warmup > 0:
             last = bisect_right(timeline.keyframes, self._segment.seek) - 1
             for steps_back in (0, 1, 3):
                 if last - steps_back >= 0 and timeline.keyframes[last - steps_back] > 0:
-                    yield stamps[timeline.keyframes[last - steps_back]]
+                    yield self._stamps[timeline.keyframes[last - steps_back]]
 
     def _opening(self, frames: Iterator[DecodedFrame]) -> list[DecodedFrame]:
         """Return the frames up to the first of the segment; none where the place lies too late or proves wrong."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as AvVideoStream
 
-from processing.media.sources import is_cover_art, open_source, picture_stream, prepare_decoder
+from processing.media.errors import ResourceExceeded
+from processing.media.sources import is_cover_art, open_source, packets_of, picture_stream, prepare_decoder
 from processing.media.specs import AudioStream, Colour, MediaProbe, OtherStream, VideoStream
 
 MAX_TAGS = 64
@@ -147,12 +149,12 @@ def _other(stream: Any) -> OtherStream:
 def _first_frame(container: InputContainer, stream: AvVideoStream) -> VideoFrame | None:
     """Return the first frame that can be decoded: the display matrix and the true pixel format come with it."""
     context = prepare_decoder(stream)
-    for count, packet in enumerate(container.demux(stream)):
-        if count == FIRST_FRAME_PACKETS:
-            return None
+    for packet in chain(islice(packets_of(container, stream), FIRST_FRAME_PACKETS), [None]):
         try:
             frames = context.decode(packet)
-        except av.error.InvalidDataError:
+        except MemoryError as error:
+            raise ResourceExceeded("decoding takes more memory than one video may have") from error
+        except av.error.FFmpegError:
             continue
         if frames:
             return frames[0]

@@ -110,7 +110,12 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
     while True:
         try:
             packet = next(packets)
-        except (StopIteration, av.error.InvalidDataError):
+        except StopIteration:
+            return
+        except MemoryError as error:
+            raise ResourceExceeded("reading the file takes more memory than one video may have") from error
+        except av.error.FFmpegError:
+            # Demuxers name the same broken end invalid data, an input error or an invalid argument.
             return
         if packet.size:
             yield packet

@@ -114,6 +114,8 @@ class Timeline:
     warnings: tuple[str, ...] = ()
     frames_from_decode: int | None = None
     """How many frames came out where the whole stream had to be decoded to know; None where a short check sufficed."""
+    keyframe_bytes: tuple[int, ...] = ()
+    """Size of each keyframe's packet: after a seek it tells whether the container found the place it named."""
     stamps: tuple[int, ...] = ()
     """Identity "index" only: the stamp the decoder itself gives frame i, to find it again after a seek. Unique, in no
     order; empty where the decoder's stamps are missing or repeat."""

@@ -34,7 +34,8 @@ class Scan:
 
     pts: tuple[int, ...]
     """Known stamps, sorted; decode stamps stand in where a packet has no other."""
-    key_pts: tuple[int, ...]
+    key_bytes: dict[int, int]
+    """Size of the packet of each keyframe, by its stamp; in order of the stamps."""
     packets: int
     discarded: int
     is_complete: bool
@@ -60,7 +61,7 @@ def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -
 
 def _scan(path: Path, stream_index: int) -> Scan:
     stamps: list[int] = []
-    key_pts: list[int] = []
+    key_bytes: dict[int, int] = {}
     packets = discarded = unknown = 0
     last = (0, 0)
     with open_source(path) as container:
@@ -78,11 +79,11 @@ def _scan(path: Path, stream_index: int) -> Scan:
             stamps.append(stamp)
             last = max(last, (stamp, packet.duration or 0)) if len(stamps) > 1 else (stamp, packet.duration or 0)
             if packet.is_keyframe:
-                key_pts.append(stamp)
+                key_bytes[stamp] = packet.size
     stamps.sort()
     return Scan(
         pts=tuple(stamps),
-        key_pts=tuple(sorted(set(key_pts))),
+        key_bytes=dict(sorted(key_bytes.items())),
         packets=packets,
         discarded=discarded,
         is_complete=not unknown and len(set(stamps)) == len(stamps),
@@ -102,7 +103,7 @@ def _checked(path: Path, stream_index: int, scan: Scan) -> tuple[int, ...] | Non
     expected = scan.pts[first:]
     if opening != expected[: len(opening)] or (len(opening) < CHECKED_FRAMES and len(opening) < len(expected)):
         return None
-    later = [pts for pts in scan.key_pts if pts > opening[-1]]
+    later = [pts for pts in scan.key_bytes if pts > opening[-1]]
     if later:
         key_pts = later[len(later) // 2]
         run = _run(path, stream_index, key_pts)
@@ -162,7 +163,8 @@ def _timeline(
     distances = [after - before for before, after in pairwise(pts)]
     usual = _usual_distance(pts)
     place = {stamp: index for index, stamp in enumerate(stamps or pts)}
-    keyframes = sorted(place[key] for key in scan.key_pts if key in place)
+    keyframe_bytes = dict(sorted((place[key], size) for key, size in scan.key_bytes.items() if key in place))
+    keyframes = tuple(keyframe_bytes) or (0,)
     time_base = probe.video.time_base
     expected = scan.packets - scan.discarded
     warnings = []
@@ -175,7 +177,8 @@ def _timeline(
     return Timeline(
         time_base=time_base,
         pts=pts,
-        keyframes=tuple(keyframes) or (0,),
+        keyframes=keyframes,
+        keyframe_bytes=tuple(keyframe_bytes.values()) or (0,),
         identity="index" if is_by_index else "pts",
         last_duration=scan.last_duration if scan.last_duration > 0 else usual or 1,
         frames_from_header=probe.video.frames_from_header,

@@ -102,6 +102,23 @@ def test_each_segment_decoded_apart_equals_the_sequential_decode(name: str, tmp_
     assert_contract(write_clip(name, tmp_path))
 
 
+@pytest.mark.parametrize("name", ["index_last.mp4", "index_first.mp4", "stream.ts", "old.avi", "studio.mxf"])
+def test_a_file_cut_at_any_tenth_is_refused_or_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    mpeg2 = {"codec": "mpeg2video", "rate": Fraction(25)} if name == "studio.mxf" else {}
+    flags = [("movflags", "faststart")] if name == "index_first.mp4" else []
+    codec = {"codec": "mpeg4"} if name == "old.avi" else mpeg2
+    whole = make_clip(tmp_path / name, b_frames=2, gop=12, frames=60, container_options=flags, **codec)
+    refused = []
+    for tenth in range(1, 10):
+        path = truncated(whole, tmp_path / f"{tenth}_{name}", tenth / 10)
+        try:
+            assert_contract(path)
+        except SourceError as error:
+            refused.append((tenth, error.code))
+    expected = {"index_last.mp4": [(tenth, "truncated") for tenth in range(1, 10)], "old.avi": [(1, "damaged")]}
+    assert refused == expected.get(name, [])
+
+
 @pytest.mark.parametrize("name", sorted(CLIPS))
 def test_frames_come_in_order_and_complete(name: str, tmp_path: Path) -> None:
     path = write_clip(name, tmp_path)
