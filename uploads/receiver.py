@@ -19,7 +19,7 @@ from processing import storage
 from processing.api.errors import MediaProblem, Problem
 from processing.media.errors import StorageFull
 from uploads.form import FormReader
-from uploads.staged import Staged
+from uploads.staged import Staged, remove
 from uploads.validators import Declared, StorageAway, TooSlow
 
 logger = logging.getLogger(__name__)
@@ -107,10 +107,10 @@ class Receiver:
             await asyncio.to_thread(storage.store, key)
         except OSError as exc:
             logger.error("storage unreachable", extra={"cause": repr(exc)})
-            await asyncio.shield(asyncio.to_thread(storage.delete, key))
+            await asyncio.shield(asyncio.to_thread(remove, key))
             raise StorageAway from exc
         except BaseException:  # a cancelled task must not leave a folder either
-            await asyncio.shield(asyncio.to_thread(storage.delete, key))
+            await asyncio.shield(asyncio.to_thread(remove, key))
             raise
         return Staged(
             upload_id=upload_id,

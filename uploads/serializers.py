@@ -15,18 +15,6 @@ from processing.media.requests import PRESET_NAMES
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-def check_client_id(value: str) -> None:
-    """Raise ValidationError (bad_client_id) for what could not stand in a path or name a group."""
-    if not CLIENT_ID.fullmatch(value):
-        raise ValidationError("1 to 64 of: letters, digits, dot, underscore, hyphen.", code="bad_client_id")
-
-
-def check_preset(value: str) -> None:
-    """Raise ValidationError (unknown_preset) for a preset that does not exist."""
-    if value not in PRESET_NAMES:
-        raise ValidationError(f"There is no such preset; there are {', '.join(PRESET_NAMES)}.", code="unknown_preset")
-
-
 class FormSerializer(serializers.Serializer):
     """The form's text fields; one that does not exist is refused, not overlooked."""
 
@@ -34,16 +22,28 @@ class FormSerializer(serializers.Serializer):
         required=False,
         trim_whitespace=False,
         allow_blank=True,
-        validators=[check_client_id],
         help_text="Whom the live messages reach; absent: the file's id.",
     )
     preset = serializers.CharField(
         default="auto",
         trim_whitespace=False,
         allow_blank=True,
-        validators=[check_preset],
         help_text=f"One of {', '.join(PRESET_NAMES)}.",
     )
+
+    def validate_client_id(self, value: str) -> str:
+        """Refuse (bad_client_id) what could not stand in a path or name a group."""
+        if not CLIENT_ID.fullmatch(value):
+            raise ValidationError("1 to 64 of: letters, digits, dot, underscore, hyphen.", code="bad_client_id")
+        return value
+
+    def validate_preset(self, value: str) -> str:
+        """Refuse (unknown_preset) a preset that does not exist."""
+        if value not in PRESET_NAMES:
+            raise ValidationError(
+                f"There is no such preset; there are {', '.join(PRESET_NAMES)}.", code="unknown_preset"
+            )
+        return value
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the checked fields."""

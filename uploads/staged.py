@@ -6,12 +6,16 @@ client that leaves while its file is probed can neither lose an accepted file no
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from processing import storage
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +36,12 @@ class Staged:
 
     def remove(self) -> None:
         """Remove the file and its folder."""
-        storage.delete(self.key)
+        remove(self.key)
+
+
+def remove(key: str) -> None:
+    """Remove a received file and its folder; where the storage is away too, the sweep of abandoned uploads follows."""
+    try:
+        storage.delete(key)
+    except OSError as exc:
+        logger.warning("received file stays for the sweep", extra={"key": key, "cause": repr(exc)})

@@ -60,10 +60,12 @@ def document(
 
 def response(status: int, code: str, detail: str, *, retryable: bool = False) -> HttpResponse:
     """Return a problem document as a plain Django response; one that may be retried says when."""
-    headers = {"Retry-After": RETRY_SECONDS} if retryable and status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return JsonResponse(
-        document(status, code, detail, retryable=retryable), status=status, content_type=CONTENT_TYPE, headers=headers
-    )
+    answer = JsonResponse(document(status, code, detail, retryable=retryable), status=status, content_type=CONTENT_TYPE)
+    if retryable and status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = RETRY_SECONDS
+    # Not every path out passes the middleware that would add it.
+    answer.headers["Content-Length"] = str(len(answer.content))
+    return answer
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
