@@ -138,7 +138,6 @@ def metadata_extracted(claim: Claim, metadata: Metadata) -> None:
         metadata=wire.to_builtins(metadata),
         metadata_state=Job.MetadataState.READY,
         source_seconds=metadata.duration_seconds,
-        frames_total=metadata.frames_from_scan,
     )
     _next(job, Kind.DIAGNOSE)
 

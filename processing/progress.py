@@ -69,6 +69,8 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
 
 def _progress(job: Job, row: Mapping[str, Any]) -> Progress:
     frames = row.get("frames") or 0
+    if job.state == Job.State.READY and job.frames_total:
+        frames = job.frames_total  # copied packets pass through no segment
     speed = left = None
     if frames and job.frames_total and job.source_seconds and row.get("began"):
         elapsed = max(((job.ended_at or row["now"]) - row["began"]).total_seconds(), 0.1)
