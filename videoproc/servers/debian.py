@@ -84,7 +84,7 @@ def _apt(cache: Path, *words: str) -> str:
         check=False,
     )
     if done.returncode != 0:
-        raise ProgramMissing(f"apt-get {words[0]} failed: {done.stderr.strip()[-600:]}")
+        raise ProgramMissing(f"apt-get {' '.join(words)} failed: {done.stderr.strip()[-600:]}")
     return done.stdout
 
 
@@ -96,13 +96,25 @@ def _fetch(package: str, cache: Path) -> list[Path]:
     if not updated.exists() or time.time() - updated.stat().st_mtime > LISTS_FRESH_SECONDS:
         _apt(cache, "update")
         updated.touch()
-    install = ("install", "--no-install-recommends", "--yes", package)
+    try:
+        names = _download(cache, package)
+    except ProgramMissing:
+        names = []
+    if not names:
+        # What the machine has is in disorder, or the package is installed but unusable: take everything it needs.
+        nothing = cache / "apt" / "nothing-installed"
+        nothing.touch()
+        names = _download(cache, package, "-o", f"Dir::State::status={nothing}")
+    return [archives / name for name in names if not name.startswith(NEVER_UNPACKED)]
+
+
+def _download(cache: Path, package: str, *switches: str) -> list[str]:
+    install = (*switches, "install", "--no-install-recommends", "--yes", package)
     # Each line is 'URI' name size digest.
     names = [line.split()[1] for line in _apt(cache, "--print-uris", *install).splitlines() if line.startswith("'")]
-    if not names:
-        raise ProgramMissing(f"apt-get names nothing to fetch for {package}: it is installed, but its program unusable")
-    _apt(cache, "--download-only", *install)
-    return [archives / name for name in names if not name.startswith(NEVER_UNPACKED)]
+    if names:
+        _apt(cache, "--download-only", *install)
+    return names
 
 
 def _lay_out(archives: list[Path], root: Path) -> Path:
