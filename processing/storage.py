@@ -50,9 +50,11 @@ def stage(key: str) -> Path:
 
 
 def store(key: str) -> None:
-    """Make a written file durable: its content, then its name."""
+    """Make a written file durable: its content, then its name, then the names of the folders above it."""
     path = fetch(key)
-    targets = [*sorted(path.iterdir()), path, path.parent] if path.is_dir() else [path, path.parent]
+    root = Path(settings.VIDEOPROC_STORAGE_DIR)
+    above = [folder for folder in path.parents if folder.is_relative_to(root)]
+    targets = [*sorted(path.iterdir()), path, *above] if path.is_dir() else [path, *above]
     for target in targets:
         descriptor = os.open(target, os.O_RDONLY)
         try:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 from processing import storage
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -1,0 +1,148 @@
+"""Delivery of files: whole, in ranges, again; what headers say of them; and how they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from django.test import RequestFactory
+from pytest_django import Settings
+
+from processing import storage
+from processing.api.delivery import deliver
+from processing.api.views import result_of, still_of
+from tests import rows
+from tests.clips import make_clip
+from tests.door import Door, eventually
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A server that lets anybody in."""
+    door = Door(tmp_path_factory.mktemp("delivery"))
+    yield door
+    door.stop()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A video of which only the first bytes are pictures."""
+    data = make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", frames=15, width=160, height=90).read_bytes()
+    filling = bytes(range(256)) * 40_000
+    return data + (8 + len(filling)).to_bytes(4, "big") + b"free" + filling
+
+
+@pytest.fixture(scope="module")
+def url(door: Door, clip: bytes) -> str:
+    """Where the uploaded file is fetched."""
+    files = {"file": ('<b>"Süd";.mp4', clip, "text/html")}
+    answer = httpx.post(f"{door.url}/upload", files=files, timeout=60).json()
+    return f"{door.url}{answer['job']['links']['source']}"
+
+
+def test_whole(url: str, clip: bytes) -> None:
+    response = httpx.get(url)
+    assert response.status_code == 200
+    assert response.content == clip
+    assert response.headers["Content-Length"] == str(len(clip))
+    assert response.headers["Accept-Ranges"] == "bytes"
+    assert response.headers["ETag"] == f'"{hashlib.sha256(clip).hexdigest()}"'
+
+
+def test_a_foreign_file_is_only_an_attachment(url: str) -> None:
+    headers = httpx.head(url).headers
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    disposition = headers["Content-Disposition"]
+    assert disposition.startswith("attachment; filename*=utf-8''")
+    assert disposition.isascii()
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=100-199", 100, 200),
+        ("bytes=1000-", 1000, None),
+        ("bytes=-500", -500, None),
+        ("bytes=524287-524289", 524287, 524290),
+        ("bytes=0-99999999999", 0, None),
+    ],
+)
+def test_a_range(url: str, clip: bytes, asked: str, start: int, stop: int | None) -> None:
+    response = httpx.get(url, headers={"Range": asked})
+    first, last, _ = slice(start, stop).indices(len(clip))
+    assert response.status_code == 206
+    assert response.content == clip[start:stop]
+    assert response.headers["Content-Range"] == f"bytes {first}-{last - 1}/{len(clip)}"
+    assert response.headers["Content-Length"] == str(last - first)
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=5-4", "bytes=-0", "bytes=0-1,5-6", "bytes=x"])
+def test_a_range_that_cannot_be(url: str, clip: bytes, asked: str) -> None:
+    response = httpx.get(url, headers={"Range": asked})
+    assert (response.status_code, response.json()["code"]) == (416, "range_not_satisfiable")
+    assert response.headers["Content-Range"] == f"bytes */{len(clip)}"
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_five_hundred_ranges_are_refused(url: str) -> None:
+    assert httpx.get(url, headers={"Range": "bytes=" + ",".join(["0-"] * 500)}).status_code == 416
+
+
+def test_head_has_the_headers_alone(url: str, clip: bytes) -> None:
+    response = httpx.head(url)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["Content-Length"] == str(len(clip))
+    response = httpx.head(url, headers={"Range": "bytes=0-9"})
+    assert (response.status_code, response.headers["Content-Length"]) == (206, "10")
+
+
+def test_if_range(url: str, clip: bytes) -> None:
+    etag = httpx.head(url).headers["ETag"]
+    assert httpx.get(url, headers={"Range": "bytes=0-9", "If-Range": etag}).status_code == 206
+    for other in ('"another"', f"W/{etag}", "Wed, 21 Oct 2015 07:28:00 GMT"):
+        response = httpx.get(url, headers={"Range": "bytes=0-9", "If-Range": other})
+        assert (response.status_code, len(response.content)) == (200, len(clip))
+
+
+def test_what_is_known_is_not_sent_again(url: str) -> None:
+    etag = httpx.head(url).headers["ETag"]
+    for known in (etag, f"W/{etag}", f'"a", {etag}', "*"):
+        response = httpx.get(url, headers={"If-None-Match": known})
+        assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", etag)
+    assert httpx.get(url, headers={"If-None-Match": '"a"'}).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["video/mp4", "image/png", "text/html"])
+def test_a_file_is_sent_whatever_is_accepted(url: str, accept: str) -> None:
+    assert httpx.head(url, headers={"Accept": accept}).status_code == 200
+
+
+def test_a_reader_that_leaves_leaves_no_file_open(door: Door, url: str) -> None:
+    for _ in range(5):
+        with httpx.stream("GET", url) as response:
+            next(response.iter_raw())
+    descriptors = Path(f"/proc/{door.pid}/fd")
+
+    def none_open() -> bool:
+        return not [fd for fd in descriptors.iterdir() if fd.is_symlink() and "/sources/" in str(fd.readlink())]
+
+    eventually(none_open)
+
+
+def test_a_result_is_a_video_to_be_played(tmp_path: Path, settings: Settings, rf: RequestFactory, db: None) -> None:
+    settings.VIDEOPROC_STORAGE_DIR = tmp_path
+    job = rows.finished(rows.accepted(name="Ferien.mov"))
+    for key in (job.result_key, f"{job.stills_key}/poster.jpg"):
+        storage.fetch(key).parent.mkdir(parents=True, exist_ok=True)
+        storage.fetch(key).write_bytes(b"content")
+    result = deliver(rf.head("/"), result_of(job))
+    assert result.headers["Content-Type"] == "video/mp4"
+    assert result.headers["Content-Disposition"] == 'inline; filename="Ferien-enhanced.mp4"'
+    assert result.headers["ETag"] == f'"{job.receipt["sha256"]}"'
+    still = deliver(rf.head("/"), still_of(job, "poster"))
+    assert (still.headers["Content-Type"], still.headers["Content-Length"]) == ("image/jpeg", "7")
