@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -164,10 +165,10 @@ def listening_addresses(pids: list[int]) -> set[str]:
     """The local addresses on which any of these processes listens, in the kernel's hexadecimal form."""
     sockets = set()
     for pid in pids:
-        for handle in Path(f"/proc/{pid}/fd").iterdir():
-            target = str(handle.readlink()) if handle.is_symlink() else ""
-            if target.startswith("socket:["):
-                sockets.add(target[8:-1])
+        # A helper of PostgreSQL's may end while we look.
+        with contextlib.suppress(FileNotFoundError):
+            targets = [os.readlink(handle) for handle in Path(f"/proc/{pid}/fd").iterdir()]
+            sockets |= {target[8:-1] for target in targets if target.startswith("socket:[")}
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
