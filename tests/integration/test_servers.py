@@ -167,7 +167,7 @@ def listening_addresses(pids: list[int]) -> set[str]:
     for pid in pids:
         # A helper of PostgreSQL's may end while we look.
         with contextlib.suppress(FileNotFoundError):
-            targets = [os.readlink(handle) for handle in Path(f"/proc/{pid}/fd").iterdir()]
+            targets = [str(handle.readlink()) for handle in Path(f"/proc/{pid}/fd").iterdir()]
             sockets |= {target[8:-1] for target in targets if target.startswith("socket:[")}
     found = set()
     for table in ("tcp", "tcp6"):
