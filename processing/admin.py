@@ -29,7 +29,7 @@ from processing.api.errors import NotAvailable, RangeNotSatisfiable
 from processing.api.views import result_of, source_of, still_of
 from processing.media.requests import PRESET_NAMES
 from processing.models import Job, Worker
-from processing.readonly import ReadOnlyAdmin, badge
+from processing.readonly import NO_POSTER, ReadOnlyAdmin, badge
 from processing.state.clock import after
 from processing.state.errors import JobClosed
 
@@ -152,6 +152,7 @@ class JobAdmin(ReadOnlyAdmin):
             "title": job.source_name,
             "opts": self.opts,
             "media": self.media,
+            "is_nav_sidebar_enabled": False,
             "page": job_page.gather(job),
             "may_cancel": self.has_cancel_permission(request) and not job.terminal,
         }
@@ -194,10 +195,10 @@ class JobAdmin(ReadOnlyAdmin):
         return get_object_or_404(Job.objects.select_related("owner"), pk=wanted)
 
     @admin.display(description="")
-    def poster(self, job: Job) -> SafeString | str:
+    def poster(self, job: Job) -> SafeString:
         """Return the poster, small."""
         if job.stills is None:
-            return format_html('<span class="no-poster"></span>')
+            return NO_POSTER
         link = reverse("admin:job-admin-file", args=[job.pk, "poster"])
         return format_html('<img class="poster" src="{}" alt="" loading="lazy" decoding="async">', link)
 

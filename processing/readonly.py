@@ -10,13 +10,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Model
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 COUNTED = 10_000
+NO_POSTER = SafeString('<span class="no-poster"></span>')
 
 
 class CappedPaginator(Paginator):
@@ -25,7 +26,8 @@ class CappedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """Return the number of rows, or the bound and one where there are more."""
-        return int(self.object_list.order_by()[: COUNTED + 1].count())
+        rows: QuerySet = self.object_list  # type: ignore[assignment]  # the admin gives no list
+        return rows.order_by()[: COUNTED + 1].count()
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -38,7 +40,15 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     list_max_show_all = 0
 
     class Media:
+        """The admin's own colours and widths."""
+
         css = {"all": ("processing/admin.css",)}
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list across the whole width, under its own name."""
+        title = str(self.opts.verbose_name_plural).capitalize()
+        context = {"title": title, "is_nav_sidebar_enabled": False} | (extra_context or {})
+        return super().changelist_view(request, context)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Return False: rows are made by uploads alone."""

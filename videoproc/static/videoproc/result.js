@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { make, section } from "./dom.js";
 import { table } from "./metadata.js";
-import { count, duration, eventWords, size, warningWords } from "./words.js";
+import { count, duration, eventWords, sentence, size, warningWords } from "./words.js";
 
 const OPERATIONS = { denoise: "Denoise", tone: "Tone", sharpen: "Sharpen" };
 
@@ -14,7 +14,7 @@ function reasons(chosen) {
   const lead = chosen.operations.length
     ? chosen.operations.map((choice) => OPERATIONS[choice.operation] ?? choice.operation).join(", ")
     : "Nothing: this picture is fine as it is.";
-  const all = chosen.reasons.map((reason) => make("li", { className: done.has(reason) ? "done" : "", textContent: reason }));
+  const all = chosen.reasons.map((reason) => make("li", { className: done.has(reason) ? "done" : "", textContent: sentence(reason) }));
   return section("What was done, and why", make("p", { textContent: lead }), make("ul", { className: "reasons" }, ...all));
 }
 
@@ -45,7 +45,7 @@ function lazy(title, path, build) {
   return details;
 }
 
-export const logLine = (event) => make("li", {}, make("time", { dateTime: event.at, textContent: new Date(event.at).toLocaleTimeString() }), make("span", { textContent: eventWords(event.event) }));
+export const logLine = (event) => make("li", {}, make("time", { dateTime: event.at, textContent: new Date(event.at).toLocaleTimeString() }), make("span", { textContent: eventWords(event) }));
 
 const log = (events) => make("ol", { className: "log" }, ...events.map(logLine));
 

@@ -67,15 +67,21 @@ const WARNINGS = {
   audio_dropped: "A sound track could not be kept.",
 };
 
-const asText = (code) => code.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+export const sentence = (text) => text.replace(/^./u, (letter) => letter.toUpperCase());
+const asText = (code) => sentence(code.replaceAll("_", " "));
 
-export const eventWords = (name) => EVENTS[name] ?? asText(name);
+/** What happened, and to which segment. */
+export function eventWords({ event, data }) {
+  const words = EVENTS[event] ?? asText(event);
+  return Number.isInteger(data?.segment) ? `${words} (${data.segment + 1})` : words;
+}
+
 export const warningWords = (code) => WARNINGS[code] ?? `${asText(code)}.`;
 
 /** The sentence for an error and, where it adds something, the server's own detail. */
 export function errorWords({ code, detail }) {
-  const sentence = ERRORS[code];
-  return sentence ? { sentence, detail } : { sentence: detail || asText(code), detail: "" };
+  const known = ERRORS[code];
+  return known ? { sentence: known, detail } : { sentence: sentence(detail || asText(code)), detail: "" };
 }
 
 const SIZES = ["bytes", "KB", "MB", "GB", "TB"];
