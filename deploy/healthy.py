@@ -1,4 +1,4 @@
-"""Health checks inside containers, which have no curl: `healthy.py url ADDRESS` or `healthy.py worker`; exits 0 or 1."""
+"""Health checks in containers, which have no curl: `healthy.py url ADDRESS` or `healthy.py worker`; exits 0 or 1."""
 
 import os
 import socket
