@@ -22,6 +22,7 @@ from rest_framework.throttling import BaseThrottle, UserRateThrottle
 from processing import pipeline
 from processing.api.document import job_documents
 from processing.models import Job
+from processing.state.errors import DATABASE_AWAY
 from uploads.models import Upload
 from uploads.receiver import DECLARED, REFUSED, STAGED
 from uploads.serializers import FormSerializer, UploadFormSerializer, UploadSerializer
@@ -65,12 +66,14 @@ class UploadView(GenericAPIView):
             raise NoFile
         if not staged.take():
             raise TooSlow
-        upload = None
         try:
             upload, job = accept(cast(int, request.user.pk), staged)
-        finally:
-            if upload is None:
-                staged.remove()
+        except DATABASE_AWAY:
+            # The commit may have arrived although its answer did not: the sweep knows, once the database is back.
+            raise
+        except BaseException:
+            staged.remove()
+            raise
         logger.info(
             "upload accepted",
             extra={"upload": upload.pk, "job": job.pk, "size_bytes": staged.size_bytes, "preset": job.preset},
