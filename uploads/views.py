@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
@@ -108,6 +108,7 @@ def accept(owner_id: int, staged: Staged) -> tuple[Upload, Job]:
     """
     form = FormSerializer(data=dict(staged.fields))
     form.is_valid(raise_exception=True)
+    close_old_connections()  # probing takes seconds, and connections are few
     probe = prober().probe(staged.key)
     client_id = form.validated_data.get("client_id", str(staged.upload_id))
     with transaction.atomic():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,15 +15,7 @@ from processing.api.delivery import deliver
 from processing.api.views import result_of, still_of
 from tests import rows
 from tests.clips import make_clip
-from tests.door import Door, eventually
-
-
-@pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A server that lets anybody in."""
-    door = Door(tmp_path_factory.mktemp("delivery"))
-    yield door
-    door.stop()
+from tests.door import Door, eventually, request_head
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +123,24 @@ def test_a_reader_that_leaves_leaves_no_file_open(door: Door, url: str) -> None:
         return not [fd for fd in descriptors.iterdir() if fd.is_symlink() and "/sources/" in str(fd.readlink())]
 
     eventually(none_open)
+
+
+def test_a_reader_in_no_hurry_keeps_no_database_connection(
+    tmp_path: Path, fresh_postgresql_url: str, clip: bytes
+) -> None:
+    door = Door(tmp_path, VIDEOPROC_DATABASE_URL=fresh_postgresql_url, VIDEOPROC_DATABASE_CONNECTIONS="2")
+    try:
+        answer = httpx.post(f"{door.url}/upload", files={"file": ("a", clip)}, timeout=60).json()
+        head = request_head(answer["job"]["links"]["source"], {}, method="GET")
+        readers = [door.connect() for _ in range(4)]
+        for reader in readers:
+            reader.sendall(head)
+            assert reader.recv(1000).startswith(b"HTTP/1.1 200")
+        assert httpx.get(f"{door.url}/api/v1/jobs", timeout=5).status_code == 200
+        for reader in readers:
+            reader.close()
+    finally:
+        door.stop()
 
 
 def test_a_result_is_a_video_to_be_played(tmp_path: Path, settings: Settings, rf: RequestFactory, db: None) -> None:

@@ -21,14 +21,6 @@ FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A server that lets anybody in."""
-    door = Door(tmp_path_factory.mktemp("door"), VIDEOPROC_UPLOAD_MAX_BYTES=str(80 * 1024**2))
-    yield door
-    door.stop()
-
-
-@pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A small video."""
     return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", frames=15, width=160, height=90).read_bytes()

@@ -1,0 +1,19 @@
+"""Fixtures of the tests against real servers: a web server that lets anybody in, shared by those that break nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.door import Door
+
+UPLOAD_MAX_BYTES = 80 * 1024**2
+
+
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A web server without worker or broker; an upload may have 80 MiB."""
+    door = Door(tmp_path_factory.mktemp("door"), VIDEOPROC_UPLOAD_MAX_BYTES=str(UPLOAD_MAX_BYTES))
+    yield door
+    door.stop()
