@@ -12,7 +12,8 @@ import time
 
 from django.conf import settings
 from django.db import close_old_connections
-from django.db.models import Sum
+from django.db.models import Q, Sum
+from django.db.models.functions import Now
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
@@ -28,12 +29,15 @@ housekeeping = Signal()
 """Sent once a minute by a dispatcher; other apps sweep what is theirs."""
 HOUSEKEEPING_SECONDS = 60.0
 BATCH = 50
+_last_owner = 0
 
 
 def hint_due() -> int:
     """Publish a hint for each due step, up to two more than there are live slots; return how many."""
+    global _last_owner
     published = 0
-    for step in steps.due(min(_room(), BATCH)):
+    for step in steps.due(min(_room(), BATCH), after_owner=_last_owner):
+        _last_owner = step.owner_id
         if not steps.mark_hinted(step):
             continue
         try:
@@ -74,13 +78,14 @@ def expire_leases() -> int:
 
 
 def clean_ended_jobs() -> int:
-    """Remove the working files of jobs that ended; by then their media processes have been stopped."""
+    """Remove the working files of jobs that ended; those of failed and cancelled ones once no retry may want them."""
     settled = after(-3 * settings.VIDEOPROC_BEAT_SECONDS - settings.VIDEOPROC_DRAIN_SECONDS)
-    ended = Job.objects.filter(ended_at__lt=settled, cleaned_at__isnull=True)[:BATCH]
+    given_up = Q(state=Job.State.READY) | Q(ended_at__lt=after(-settings.VIDEOPROC_RETRY_SECONDS))
+    ended = Job.objects.filter(given_up, ended_at__lt=settled, cleaned_at__isnull=True).order_by("ended_at")[:BATCH]
     for job in ended:
         keep = {key for key in (job.result_key, job.stills_key, job.plan_key) if key}
         storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
-        Job.objects.filter(pk=job.pk).update(cleaned_at=after(0))
+        Job.objects.filter(pk=job.pk, seq=job.seq).update(cleaned_at=Now())
     return len(ended)
 
 

@@ -45,6 +45,9 @@ class Job(models.Model):
     preset = models.CharField(max_length=32)
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     metadata_state = models.CharField(max_length=12, choices=MetadataState.choices, default=MetadataState.QUEUED)
+    number = models.PositiveIntegerField(default=1, help_text="The how manieth of its owner's jobs: their turn.")
+    priority = models.SmallIntegerField(default=0, help_text="Higher goes first among the same owner's jobs.")
+    paused = models.BooleanField(default=False)
     epoch = models.PositiveIntegerField(default=1, help_text="Grows when finished work is opened again.")
     seq = models.PositiveBigIntegerField(default=0, help_text="The number of the last event.")
 
@@ -79,6 +82,7 @@ class Job(models.Model):
         indexes = (
             models.Index(fields=("-created_at", "id"), name="job_created"),
             models.Index(fields=("owner", "-created_at"), name="job_owner_created"),
+            models.Index(fields=("owner", "number"), name="job_owner_number"),
             models.Index(fields=("audience", "-created_at"), name="job_audience_created"),
             models.Index(
                 fields=("ended_at",), name="job_uncleaned", condition=Q(ended_at__isnull=False, cleaned_at__isnull=True)
@@ -150,6 +154,10 @@ class Step(models.Model):
         CANCELLED = "cancelled"
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
+    owner_id = models.PositiveBigIntegerField(help_text="The job's owner, here for fair turns.")
+    priority = models.SmallIntegerField(default=0)
+    turn = models.PositiveBigIntegerField(help_text="Lower goes first among the same owner's steps.")
+    paused = models.BooleanField(default=False, help_text="As its job is.")
     epoch = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     index = models.PositiveIntegerField(default=0)
@@ -177,7 +185,11 @@ class Step(models.Model):
     class Meta:
         ordering = ("job", "epoch", "id")
         indexes = (
-            models.Index(fields=("index", "id"), name="step_runnable", condition=Q(state="queued")),
+            models.Index(
+                fields=("owner_id", "-priority", "turn", "id"),
+                name="step_runnable",
+                condition=Q(state="queued", paused=False),
+            ),
             models.Index(fields=("lease_until",), name="step_leased", condition=Q(state="running")),
         )
         constraints = (

@@ -68,11 +68,15 @@ class Source:
     name: str
     sha256: str
     size_bytes: int
+    priority: int = 0
 
 
 def accept(source: Source) -> Job:
     """Write the job, its first step and its first event, inside the caller's transaction with the upload's row."""
+    last = Job.objects.filter(owner_id=source.owner_id).order_by("-number").values_list("number", flat=True).first()
     job = Job.objects.create(
+        number=(last or 0) + 1,
+        priority=source.priority,
         upload_id=source.upload_id,
         owner_id=source.owner_id,
         client_id=source.client_id,
@@ -157,7 +161,7 @@ def planned(claim: Claim, plan: Planned, output: str) -> None:
     """Store the plan; its segments follow, or the join where the video packets are copied."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
     steps.finish(claim, output=output, sha256=plan.sha256, result=wire.to_builtins(plan))
-    spans = [(start, stop, frames) for (start, stop), frames in zip(plan.segments, plan.segment_frames, strict=True)]
+    spans = _spans(plan)
     jobs.record(
         job,
         "planned",
@@ -195,6 +199,11 @@ def segment_enhanced(claim: Claim, segment: SegmentResult, output: str) -> None:
         jobs.record(job, "segment_enhanced", data=facts)
         jobs.record(job, "joining_started", to=State.JOINING)
         _next(job, Kind.JOIN)
+
+
+def _spans(plan: Planned) -> list[tuple[int, int, int, int]]:
+    pairs = zip(plan.segments, plan.segment_frames, strict=True)
+    return [(index, start, stop, frames) for index, ((start, stop), frames) in enumerate(pairs)]
 
 
 def must_decode_to_plan(job: Job) -> bool:
@@ -285,6 +294,75 @@ def cancel(job_id: UUID | str) -> Job:
     job = jobs.lock(job_id)
     jobs.record(job, "cancelled", to=State.CANCELLED, **_metadata_given_up(job))
     steps.close(job)
+    return job
+
+
+@transaction.atomic
+def pause(job_id: UUID | str) -> Job:
+    """Let the job wait: what is at work on it is handed back without a strike. JobClosed where it has ended."""
+    job = jobs.lock(job_id)
+    if not job.paused:
+        jobs.record(job, "paused", paused=True)
+        steps.set_paused(job, True)
+    return job
+
+
+@transaction.atomic
+def resume(job_id: UUID | str) -> Job:
+    """Let a paused job go on. JobClosed where it has ended."""
+    job = jobs.lock(job_id)
+    if job.paused:
+        jobs.record(job, "resumed", paused=False)
+        steps.set_paused(job, False)
+        transaction.on_commit(nudge.nudge, robust=True)
+    return job
+
+
+@transaction.atomic
+def prioritise(job_id: UUID | str, priority: int) -> Job:
+    """Put the job before or behind its owner's others. JobClosed where it has ended."""
+    job = jobs.lock(job_id)
+    if job.priority != priority:
+        jobs.record(job, "prioritised", data={"priority": priority}, priority=priority)
+        steps.set_priority(job)
+    return job
+
+
+@transaction.atomic
+def retry(job_id: UUID | str) -> Job:
+    """Take a failed or cancelled job up again in a new epoch; whatever is finished and still there is kept.
+
+    JobOpen where it is at work, JobClosed where it is ready.
+    """
+    job = jobs.lock_ended(job_id)
+    if job.state == State.READY:
+        raise JobClosed(f"job {job_id} is ready")
+    done = {step.kind: step for step in job.steps.filter(epoch=job.epoch, state=Step.State.DONE).order_by("-index")}
+    planned = done.get(Kind.PLAN) if job.cleaned_at is None else None
+    at_rest: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.READY}
+    if planned is not None:
+        plan = wire.from_builtins(planned.result, Planned)
+        kept = set(
+            job.steps.filter(epoch=job.epoch, kind=Kind.SEGMENT, state=Step.State.DONE).values_list("index", flat=True)
+        )
+        missing = [span for span in _spans(plan) if span[0] not in kept]
+        jobs.reopen(
+            job, "retried", to=State.ENHANCING if missing else State.JOINING, data={"kept": len(kept)}, **at_rest
+        )
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
+        if missing:
+            steps.create_segments(job, missing)
+        else:
+            steps.create(job, Kind.JOIN)
+    elif Kind.METADATA in done:
+        jobs.reopen(job, "retried", to=State.PROBING, data={"kept": 0}, **at_rest)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
+        steps.create(job, Kind.PLAN if Kind.DIAGNOSE in done else Kind.DIAGNOSE)
+    else:
+        fresh: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.QUEUED}
+        jobs.reopen(job, "retried", to=State.QUEUED, data={"kept": 0}, **fresh)
+        steps.create(job, Kind.METADATA)
+    transaction.on_commit(nudge.nudge, robust=True)
     return job
 
 

@@ -2,6 +2,7 @@
 
 StateError
 ├── JobClosed        the job has ended, or another epoch has begun
+├── JobOpen          the job is still at work
 ├── IllegalMove      no edge leads from the job's state to the one asked for
 └── Fenced           the step belongs to a later attempt by now; the caller's work is void
 """
@@ -18,6 +19,10 @@ class StateError(Exception):
 
 class JobClosed(StateError):
     """The job has ended, or another epoch has begun."""
+
+
+class JobOpen(StateError):
+    """The job is still at work, so it cannot be taken up again."""
 
 
 class IllegalMove(StateError):

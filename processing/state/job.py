@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from processing import progress
 from processing.live import doorbell
 from processing.models import Event, Job
-from processing.state.errors import IllegalMove, JobClosed
+from processing.state.errors import IllegalMove, JobClosed, JobOpen
 
 State = Job.State
 
@@ -59,8 +59,18 @@ def record(job: Job, event: str, *, to: str | None = None, data: dict[str, Any] 
     return written
 
 
-def reopen(job: Job, event: str, *, to: str, data: dict[str, Any]) -> Event:
-    """Begin a new epoch of a locked, open job at state `to`, keeping its row; the caller moves the steps over."""
+def lock_ended(job_id: UUID | str) -> Job:
+    """Return the ended job's row, locked until the transaction ends; JobOpen where it is still at work."""
+    job = Job.objects.select_for_update().get(pk=job_id)
+    if not job.terminal:
+        raise JobOpen(f"job {job_id} is {job.state}")
+    return job
+
+
+def reopen(job: Job, event: str, *, to: str, data: dict[str, Any], **fields: Any) -> Event:
+    """Begin a new epoch of a locked job at state `to`, keeping its row; the caller moves the steps over."""
     job.epoch += 1
     job.state = to
-    return record(job, event, data=data, state=to, epoch=job.epoch)
+    cleared: dict[str, Any] = {"error_code": "", "error_detail": "", "error_retryable": False, "cleaned_at": None}
+    Job.objects.filter(pk=job.pk).update(ended_at=None, state=to)
+    return record(job, event, data=data, state=to, epoch=job.epoch, **cleared, **fields)

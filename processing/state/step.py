@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
 from processing.models import Job, Step
@@ -21,6 +21,10 @@ from processing.state.errors import Fenced
 
 State = Step.State
 Strike = Literal["crashes", "losses"]
+
+SEGMENTS_A_TURN = 8
+"""An owner's jobs go first come first served, but a long one falls one place behind with every eight segments."""
+OWNERS_A_PASS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,33 +45,37 @@ class Claim:
 
 def create(job: Job, kind: str, *, index: int = 0, **fields: Any) -> Step:
     """Write a runnable step of the job's epoch."""
-    return Step.objects.create(job=job, epoch=job.epoch, kind=kind, index=index, created_at=Now(), **fields)
+    return Step.objects.create(**_common(job, index), kind=kind, **fields)
 
 
-def create_segments(job: Job, spans: Iterable[tuple[int, int, int]]) -> int:
-    """Write one runnable step for each (start_pts, stop_pts, frames), in order; return how many."""
+def create_segments(job: Job, spans: Iterable[tuple[int, int, int, int]]) -> int:
+    """Write one runnable step for each (index, start_pts, stop_pts, frames); return how many."""
     steps = [
-        Step(
-            job=job,
-            epoch=job.epoch,
-            kind=Step.Kind.SEGMENT,
-            index=index,
-            start_pts=start,
-            stop_pts=stop,
-            frames=frames,
-            created_at=Now(),
-        )
-        for index, (start, stop, frames) in enumerate(spans)
+        Step(**_common(job, index), kind=Step.Kind.SEGMENT, start_pts=start, stop_pts=stop, frames=frames)
+        for index, start, stop, frames in spans
     ]
     Step.objects.bulk_create(steps, batch_size=500)
     return len(steps)
+
+
+def _common(job: Job, index: int) -> dict[str, Any]:
+    return {
+        "job": job,
+        "owner_id": job.owner_id,
+        "priority": job.priority,
+        "turn": job.number * SEGMENTS_A_TURN + index,
+        "paused": job.paused,
+        "epoch": job.epoch,
+        "index": index,
+        "created_at": Now(),
+    }
 
 
 def claim(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str) -> Claim | None:
     """Take a queued step for a lease's time; None where it is not there to be taken."""
     rows = Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index)
     taken = (
-        rows.filter(state=State.QUEUED)
+        rows.filter(state=State.QUEUED, paused=False)
         .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
         .update(
             state=State.RUNNING,
@@ -201,12 +209,44 @@ def requeue(job: Job, kind: str, index: int) -> None:
 def _due() -> QuerySet[Step]:
     unhinted = Q(hinted_at__isnull=True) | Q(hinted_at__lt=after(-settings.VIDEOPROC_HINT_SECONDS))
     runnable = Q(not_before__isnull=True) | Q(not_before__lte=Now())
-    return Step.objects.filter(unhinted, runnable, state=State.QUEUED)
+    return Step.objects.filter(unhinted, runnable, state=State.QUEUED, paused=False)
 
 
-def due(limit: int) -> list[Step]:
-    """Return queued steps without a fresh hint; low indices first, so no long video holds up a new one."""
-    return list(_due().order_by("index", "id")[:limit])
+def due(limit: int, *, after_owner: int = 0) -> list[Step]:
+    """Return queued steps without a fresh hint, the owners in turn: who has least at work goes first.
+
+    Of very many owners a part is looked at, those after `after_owner` first; pass the last one served to go round.
+    """
+    if limit <= 0:
+        return []
+    at_work = dict(Step.objects.filter(_at_work()).values_list("owner_id").annotate(Count("id")).order_by())
+    owners = sorted(_waiting_owners(after_owner), key=lambda owner: at_work.get(owner, 0))
+    queues = {
+        owner: list(_due().filter(owner_id=owner).order_by("-priority", "turn", "id")[:limit])
+        for owner in owners[:limit]
+    }
+    chosen: list[Step] = []
+    while len(chosen) < limit and any(queues.values()):
+        owner = min((owner for owner in queues if queues[owner]), key=lambda owner: at_work.get(owner, 0))
+        chosen.append(queues[owner].pop(0))
+        at_work[owner] = at_work.get(owner, 0) + 1
+    return chosen
+
+
+def _waiting_owners(after_owner: int) -> list[int]:
+    """Return owners of due steps: one index look-up for each, however many steps wait."""
+    found: list[int] = []
+    for low, high in ((after_owner, None), (-1, after_owner)):
+        while len(found) < OWNERS_A_PASS:
+            rows = (
+                _due().filter(owner_id__gt=low) if high is None else _due().filter(owner_id__gt=low, owner_id__lte=high)
+            )
+            owner = rows.order_by("owner_id").values_list("owner_id", flat=True).first()
+            if owner is None:
+                break
+            found.append(owner)
+            low = owner
+    return found
 
 
 def mark_hinted(step: Step) -> bool:
@@ -226,5 +266,20 @@ def forget_hints() -> None:
 
 def outstanding() -> int:
     """Return how many steps are running or have a fresh hint."""
-    hinted = Q(state=State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS))
-    return Step.objects.filter(hinted).count() + Step.objects.filter(state=State.RUNNING).count()
+    return Step.objects.filter(_at_work()).count()
+
+
+def _at_work() -> Q:
+    fresh = Q(state=State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS))
+    return fresh | Q(state=State.RUNNING)
+
+
+def set_paused(job: Job, paused: bool) -> None:
+    """Let the job's waiting steps run or not; those at work lose their claims and wait, without a strike."""
+    rows = Step.objects.filter(job=job, epoch=job.epoch, state__in=(State.QUEUED, State.RUNNING))
+    rows.update(state=State.QUEUED, paused=paused, lease_until=None, hinted_at=None)
+
+
+def set_priority(job: Job) -> None:
+    """Give the job's waiting steps its priority."""
+    Step.objects.filter(job=job, state=State.QUEUED).update(priority=job.priority)

@@ -16,7 +16,7 @@ from processing.models import Event, Job, Step, Worker
 from processing.state import job as jobs
 from processing.state import step as steps
 from processing.state.clock import after
-from processing.state.errors import Fenced, IllegalMove, JobClosed
+from processing.state.errors import Fenced, IllegalMove, JobClosed, JobOpen
 from tests import rows
 
 Kind = Step.Kind
@@ -278,6 +278,79 @@ def test_progress_counts_frames_and_never_goes_back() -> None:
     again = rows.claimed(job, Kind.SEGMENT, 0)
     steps.advance(again, 2)
     assert progress.measure([job])[job.pk].percent == halfway.percent
+
+
+def test_a_user_with_many_videos_does_not_hold_up_another() -> None:
+    for _ in range(20):
+        rows.accepted(owner="many")
+    late = rows.accepted(owner="late")
+    chosen = [step.job_id for step in steps.due(3)]
+    assert late.pk in chosen
+    assert len(chosen) == 3
+
+
+def test_a_long_job_falls_behind_a_new_one_of_the_same_owner() -> None:
+    long = rows.planned(rows.accepted(), segments=30)
+    new = rows.accepted()
+    order = [step.job_id for step in steps.due(31)]
+    assert order.index(new.pk) == 9  # the tie goes to the older job
+    pipeline.prioritise(new.pk, 5)
+    assert steps.due(1)[0].job_id == new.pk
+    assert long.pk in order
+
+
+def test_a_paused_job_waits_without_a_strike_and_goes_on() -> None:
+    job = rows.planned(rows.accepted(), segments=2)
+    claim = rows.claimed(job, Kind.SEGMENT)
+    pipeline.pause(job.pk)
+    assert steps.still_held([claim]) == set()
+    assert steps.due(10) == []
+    assert steps.claim(job.pk, 1, Kind.SEGMENT, 1, worker="worker-1") is None
+    with pytest.raises(Fenced):
+        pipeline.segment_enhanced(claim, rows.segment_result(0), "late.mp4")
+    pipeline.resume(job.pk)
+    assert [step.index for step in steps.due(10)] == [0, 1]
+    again = rows.claimed(job, Kind.SEGMENT)
+    assert (again.attempt, again.crashes, again.losses) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "failed"])
+def test_retry_keeps_finished_segments(ended: str) -> None:
+    job = rows.planned(rows.accepted(), segments=3)
+    rows.enhance(job, 1)
+    if ended == "cancelled":
+        pipeline.cancel(job.pk)
+    else:
+        pipeline.step_failed(rows.claimed(job, Kind.SEGMENT, 0), UnsupportedCodec("codec none"))
+    pipeline.retry(job.pk)
+    job.refresh_from_db()
+    assert (job.epoch, job.state, job.error_code, job.ended_at) == (2, Job.State.ENHANCING, "", None)
+    assert sorted(step.index for step in steps.due(10)) == [0, 2]
+    rows.enhance(job, 0)
+    rows.enhance(job, 2)
+    job.refresh_from_db()
+    assert job.state == Job.State.JOINING
+    assert seqs(job) == list(range(1, job.seq + 1))
+    with pytest.raises(JobOpen):
+        pipeline.retry(job.pk)
+
+
+def test_retry_begins_where_nothing_is_left() -> None:
+    early = rows.accepted()
+    pipeline.cancel(early.pk)
+    pipeline.retry(early.pk)
+    assert [step.kind for step in early.steps.filter(epoch=2)] == [Kind.METADATA]
+    cleaned = rows.planned(rows.accepted(), segments=2)
+    rows.enhance(cleaned, 0)
+    pipeline.cancel(cleaned.pk)
+    Job.objects.filter(pk=cleaned.pk).update(cleaned_at=after(0))
+    pipeline.retry(cleaned.pk)
+    cleaned.refresh_from_db()
+    assert cleaned.state == Job.State.PROBING
+    assert list(cleaned.steps.filter(epoch=2, state="queued").values_list("kind", flat=True)) == [Kind.PLAN]
+    ready = rows.finished(rows.accepted())
+    with pytest.raises(JobClosed):
+        pipeline.retry(ready.pk)
 
 
 def test_events_of_many_writers_have_no_gap() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from videoproc import access
+from videoproc.access import new_sign_in_path
 from videoproc.embedded import Embedded, EmbeddedError
 from videoproc.servers.errors import ServersError
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc), returncode=2) from exc
         try:
             system.start()
-            link = f"{system.url}{access.new_sign_in_path()}"
+            link = f"{system.url}{new_sign_in_path()}"
             shown = os.path.relpath(system.data) if system.data.is_relative_to(Path.cwd()) else system.data
             self.stdout.write(f"ready: {system.url}/  data in {shown}")
             self.stdout.write(f"sign in once as the local user (page and /admin/): {link}?next=/admin/")
