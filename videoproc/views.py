@@ -62,7 +62,7 @@ def with_policy(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
 def page(request: HttpRequest) -> HttpResponse:
     """Return the page, or the way to sign in where nobody may come without."""
     if not (request.user.is_authenticated or settings.VIDEOPROC_ANONYMOUS_CLIENTS):
-        return redirect_to_login(request.get_full_path(), "login")
+        return redirect_to_login(request.get_full_path(), "sign-in")
     presets = [(name, *PRESET_WORDS[name]) for name in PRESET_NAMES]
     return render(request, "videoproc/page.html", {"presets": presets})
 
