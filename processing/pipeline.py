@@ -53,8 +53,6 @@ TASKS = {
 }
 CHAINS = ((Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN), (Kind.JOIN, Kind.STILLS, Kind.PUBLISH))
 
-TIMES_DOUBTED = "times_doubted"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -208,7 +206,7 @@ def _spans(plan: Planned) -> list[tuple[int, int, int, int]]:
 
 def must_decode_to_plan(job: Job) -> bool:
     """Return whether a plan made from the packets proved wrong, so that the next is made by decoding everything."""
-    return job.events.filter(name=TIMES_DOUBTED).exists()
+    return job.events.filter(name="times_doubted").exists()
 
 
 @transaction.atomic
@@ -252,7 +250,7 @@ def step_failed(claim: Claim, error: MediaError) -> None:
         steps.requeue(job, Kind.SEGMENT, error.index)
     elif isinstance(error, TimelineMismatch) and not must_decode_to_plan(job):
         steps.fail(claim, code=error.code, detail=error.detail)
-        jobs.reopen(job, TIMES_DOUBTED, to=State.PROBING, data=facts)
+        jobs.reopen(job, "times_doubted", to=State.PROBING, data=facts)
         steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
         steps.create(job, Kind.PLAN)
     elif isinstance(error, ProcessStopped | StorageFull):
