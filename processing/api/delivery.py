@@ -85,7 +85,7 @@ def deliver(request: HttpRequest, delivery: Delivery) -> HttpResponseBase:
         if request.method == "HEAD":
             return HttpResponse(status=status, headers=headers)
         # A film may take hours to be watched; its rows are read, so the connection is for others.
-        # close_old_connections()
+        close_old_connections()
         slice_ = _Slice(descriptor, range(size) if positions is None else positions)
         return StreamingHttpResponse(slice_, status=status, headers=headers)
     finally:
