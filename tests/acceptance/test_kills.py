@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,15 +26,24 @@ def own_embedded_system(tmp_path: Path) -> Iterator[EmbeddedSystem]:
     system.stop()
 
 
-def result_is_whole(client: BlackBox, file_id: str, folder: Path) -> bool:
-    """Whether the result holds every frame of the long clip at its time."""
-    result = read(client.download(client.enhancement(file_id)["result_url"], folder / "result.mp4"))
+@pytest.fixture(scope="module")
+def digests() -> set[str]:
+    """The digests of all results of the long clip: whatever was killed on the way, they are one."""
+    return set()
+
+
+def result_is_whole(client: BlackBox, file_id: str, folder: Path, digests: set[str]) -> bool:
+    """Whether the result holds every frame of the long clip at its time, in the same bytes as each time before."""
+    path = client.download(client.enhancement(file_id)["result_url"], folder / "result.mp4")
+    digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+    result = read(path)
     stamps = [stamp - result.stamps[0] for stamp in result.stamps if stamp is not None and result.stamps[0] is not None]
     return [stamp * 25 for stamp in stamps] == list(range(FRAMES))
 
 
 def test_a_worker_killed_in_the_middle_costs_seconds(
-    system: System, client: BlackBox, long_clip: Path, tmp_path: Path
+    system: System, client: BlackBox, long_clip: Path, tmp_path: Path, digests: set[str]
 ) -> None:
     followed = Followed()
     with client.listen() as socket:
@@ -44,7 +54,7 @@ def test_a_worker_killed_in_the_middle_costs_seconds(
     assert followed.statuses[-1] == "ready"
     assert followed.events.count("published") == 1
     assert "step_lost" in followed.events, "the job was being worked on when its worker died"
-    assert result_is_whole(client, file_id, tmp_path)
+    assert result_is_whole(client, file_id, tmp_path, digests)
 
 
 def test_a_broker_away_during_an_upload_delays_the_job_alone(
@@ -63,7 +73,11 @@ def test_a_broker_away_during_an_upload_delays_the_job_alone(
 
 
 def test_the_embedded_system_killed_whole_goes_on_where_it_was(
-    own_embedded_system: EmbeddedSystem, new_client: Callable[..., BlackBox], long_clip: Path, tmp_path: Path
+    own_embedded_system: EmbeddedSystem,
+    new_client: Callable[..., BlackBox],
+    long_clip: Path,
+    tmp_path: Path,
+    digests: set[str],
 ) -> None:
     client = new_client(own_embedded_system)
     followed = Followed()
@@ -78,4 +92,4 @@ def test_the_embedded_system_killed_whole_goes_on_where_it_was(
     client.follow_anew(file_id, followed, seconds=60 + SEGMENT_SECONDS)
     assert followed.statuses[-1] == "ready"
     assert followed.events.count("published") == 1
-    assert result_is_whole(client, file_id, tmp_path)
+    assert result_is_whole(client, file_id, tmp_path, digests)

@@ -19,12 +19,13 @@ from processing.media.diagnosis import diagnose
 from processing.media.probe import probe
 from processing.media.sound import COPIED_CODECS, PayloadDigest, codec_of
 from processing.media.sources import open_source
-from processing.media.specs import Diagnosis, MediaProbe, Timeline
+from processing.media.specs import Colour, Diagnosis, MediaProbe, Timeline
 from processing.media.timeline import read_timeline
 
 UNSPECIFIED = 2
 IDENTITY_MATRIX = 0
 """The picture is RGB; it has to become something else to be seen in a browser."""
+NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020", 16: "pq", 18: "hlg"}
 TRANSCODED_OFFSET_SECONDS = Fraction(1, 10)
 """Encoders of sound put their own silence before the first sample, which players take off again."""
 
@@ -196,9 +197,18 @@ def _colour(source: Reading, result: Reading, *, is_tone_mapped: bool) -> Check:
         and before.transfer in (UNSPECIFIED, after.transfer)
         and matrix in (UNSPECIFIED, after.matrix)
     )
-    tags = f"{after.range} range, primaries {after.primaries}, transfer {after.transfer}, matrix {after.matrix}"
-    was = f"{before.range}, {before.primaries}, {before.transfer}, {before.matrix}"
-    return Check(name="colour", held=kept, words=f"kept ({tags})" if kept else f"{tags} instead of {was}")
+    return Check(
+        name="colour", held=kept, words=f"kept: {_told(before)}" if kept else f"{_told(after)}, not {_told(before)}"
+    )
+
+
+def _told(colour: Colour) -> str:
+    """Return what is said of a colour space; the numbers are those of ISO/IEC 23091-2."""
+    points = {"primaries": colour.primaries, "transfer": colour.transfer, "matrix": colour.matrix}
+    told = [f"{name} {NAMES.get(point, point)}" for name, point in points.items() if point != UNSPECIFIED]
+    if colour.range != "unspecified":
+        told.insert(0, f"{colour.range} range")
+    return ", ".join(told) or "nothing is said of it"
 
 
 def _sounds(path: Path) -> tuple[Sound, ...]:
