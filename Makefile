@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint flower clean runtime-environment test-environment
+.PHONY: help demo run test lint fidelity flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,6 +25,9 @@ lint: test-environment ## check style, types and the direction of imports
 	@$(PYTHON_HERE) -m ruff format --check
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports
+
+fidelity: test-environment ## send each file of VIDEOPROC_SAMPLES, or made clips, through the engine: what is kept?
+	@$(PYTHON_HERE) -m benchmarks.fidelity
 
 flower: runtime-environment ## watch the workers of `make run` on http://127.0.0.1:5555
 	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")}" \

@@ -6,6 +6,7 @@ nothing else. `report` is called with frames done so far and must be cheap.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from processing.media import sandbox, wire
@@ -14,6 +15,7 @@ from processing.media.diagnosis import diagnose
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
 from processing.media.enhancement.presets import choose
+from processing.media.enhancement.strength import scaled
 from processing.media.errors import ResourceExceeded
 from processing.media.join import join_segments
 from processing.media.planning import make_plan
@@ -31,6 +33,7 @@ from processing.media.requests import (
     SegmentRequest,
     StillsRequest,
 )
+from processing.media.soundness import sound_frames
 from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
 from processing.media.stills import make_stills
 from processing.media.timeline import read_timeline
@@ -72,7 +75,8 @@ def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     header = probe(source)
     diagnosis = diagnose(source, header, read_timeline(source, header))
-    return Chosen(diagnosis=diagnosis, enhancement=choose(request.preset, diagnosis, header))
+    enhancement = scaled(choose(request.preset, diagnosis, header), request.strength)
+    return Chosen(diagnosis=diagnosis, enhancement=enhancement)
 
 
 def _plan(request: PlanRequest, report: Report) -> Planned:
@@ -81,6 +85,16 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     timeline = read_timeline(source, header, by_decoding=request.by_decoding)
     chosen = request.chosen
     plan = make_plan(request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)
+    if plan.video == "copy":
+        frames = sound_frames(source, header, timeline, report)
+        plan = make_plan(
+            request.source_digest,
+            header,
+            replace(timeline, frames_from_decode=frames),
+            chosen.diagnosis,
+            chosen.enhancement,
+            is_damaged=frames is None,
+        )
     if len(plan.segments) > MAX_SEGMENTS:
         raise ResourceExceeded(f"{len(plan.segments)} segments, at most {MAX_SEGMENTS}", code="resource_packets")
     with full_disk_is_typed(output):
@@ -112,7 +126,8 @@ def _stills(request: StillsRequest, report: Report) -> Stills:
     plan, folder = _read_plan(request.plan), Path(request.output)
     with full_disk_is_typed(folder):
         folder.mkdir(exist_ok=True)
-    return make_stills(Path(request.source), plan, Path(request.result), folder)
+    comparison = Path(request.comparison) if request.comparison else None
+    return make_stills(Path(request.source), plan, Path(request.result), folder, comparison=comparison)
 
 
 def _read_plan(path: str) -> Plan:

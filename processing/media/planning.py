@@ -39,9 +39,14 @@ def make_plan(
     timeline: Timeline,
     diagnosis: Diagnosis,
     enhancement: Enhancement,
+    *,
+    is_damaged: bool = False,
 ) -> Plan:
-    """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see."""
-    video = video_mode(probe, timeline, enhancement)
+    """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see.
+
+    `is_damaged` says that decoding met errors, so that the packets are not passed on.
+    """
+    video = "encode" if is_damaged else video_mode(probe, timeline, enhancement)
     is_copy = video == "copy"
     return Plan(
         source_digest=source_digest,

@@ -11,6 +11,7 @@ from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentRe
 
 PRESET_NAMES = ("auto", "gentle", "low-light", "denoise")
 """What can be asked for; enhancement/presets.py says what each means."""
+MOST_STRENGTH = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ class DiagnoseRequest:
 
     source: str
     preset: str
+    strength: float = 1.0
+    """Factor on everything the preset chooses, 0 to MOST_STRENGTH."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +124,5 @@ class StillsRequest:
     plan: str
     result: str
     output: str
+    comparison: str | None = None
+    """Where to write the pair beside each other as one PNG."""

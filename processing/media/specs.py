@@ -252,7 +252,7 @@ class Receipt:
 
     frames_from_scan: int
     frames_from_decode: int | None
-    """None where the video packets were copied: nothing was decoded."""
+    """None where the video packets were copied without decoding them."""
     frames_out: int
     pts_equal: bool
     pts_repaired: int

@@ -58,9 +58,10 @@ class _Result:
     """Stamps, not indices."""
 
 
-def make_stills(source: Path, plan: Plan, result: Path, directory: Path) -> Stills:
+def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comparison: Path | None = None) -> Stills:
     """Write poster.jpg, before.jpg and after.jpg to `directory`, at most 1280 pixels wide and high.
 
+    `comparison` names a PNG to write, before and after beside each other or above each other, whichever is wider.
     Raises a SourceError where a file cannot be read, Damaged where no picture of it decodes, StorageFull.
     """
     cv2.setNumThreads(1)
@@ -68,6 +69,8 @@ def make_stills(source: Path, plan: Plan, result: Path, directory: Path) -> Stil
     normaliser = Normaliser(plan.encoding)
     poster_pts, poster = _poster(found, normaliser, plan.encoding)
     after_pts, before, after = _pair(source, plan, found, normaliser)
+    if comparison is not None:
+        _write_comparison(comparison, before, after, plan.encoding)
     return Stills(
         poster=_write(directory / "poster.jpg", poster, plan.encoding),
         before=_write(directory / "before.jpg", before, plan.encoding),
@@ -230,8 +233,22 @@ def _copy(planes: Planes) -> Planes:
     return Planes(*(plane.copy() for plane in planes))
 
 
+def _write_comparison(path: Path, before: Planes, after: Planes, encoding: Encoding) -> None:
+    pictures = [_shown(planes, encoding) for planes in (before, after)]
+    height, width = pictures[0].shape[:2]
+    done, data = cv2.imencode(".png", cv2.vconcat(pictures) if width > height else cv2.hconcat(pictures))
+    if not done:
+        raise Damaged("no PNG could be made of the pair")
+    with full_disk_is_typed(path):
+        path.write_bytes(data.tobytes())
+
+
+def _shown(planes: Planes, encoding: Encoding) -> Picture:
+    return upright(to_bgr(planes, encoding), encoding.sample_aspect, encoding.rotation_degrees)
+
+
 def _write(path: Path, planes: Planes, encoding: Encoding) -> Still:
-    picture = upright(to_bgr(planes, encoding), encoding.sample_aspect, encoding.rotation_degrees)
+    picture = _shown(planes, encoding)
     done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise Damaged(f"no JPEG could be made of {path.stem}")

@@ -57,7 +57,9 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         raise OutputMismatch("; ".join(differences))
     return Receipt(
         frames_from_scan=plan.timeline.frames_from_scan,
-        frames_from_decode=sum(result.frames_from_decode for result in results) if results else None,
+        frames_from_decode=sum(result.frames_from_decode for result in results)
+        if results
+        else plan.timeline.frames_from_decode,
         frames_out=len(measured.shown),
         pts_equal=pts_equal,
         pts_repaired=plan.timeline.repaired,

@@ -1,0 +1,153 @@
+"""`manage.py enhance in.mp4 out.mp4`: one video enhanced on this machine, on all cores, without any server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from processing.media import wire
+from processing.media.errors import MediaError
+from processing.media.launcher import MediaProcesses
+from processing.media.local_job import LocalJob, LocalResult
+from processing.media.requests import MOST_STRENGTH, PRESET_NAMES
+from processing.progress_bar import ProgressBar
+
+FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+
+
+class Command(BaseCommand):
+    """Exit code 0: written, or left alone and copied. 1: the file is refused, or it failed. 2: it cannot be begun."""
+
+    help = "Enhance one video on this machine, on all its cores, without any server; Ctrl-C leaves nothing behind."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the files and what is wanted."""
+        parser.add_argument("source", type=Path, help="the video to enhance")
+        parser.add_argument("output", type=Path, help="the MP4 to write")
+        parser.add_argument("--preset", choices=PRESET_NAMES, default="auto", help="default: auto")
+        parser.add_argument(
+            "--strength", type=_strength, default=1.0, help=f"share of what is chosen, 0 to {MOST_STRENGTH:g}"
+        )
+        parser.add_argument("--compare", type=Path, help="write a picture before and after beside each other (PNG)")
+        parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+        parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Enhance; each failure is one sentence."""
+        source, output, picture = options["source"], options["output"], options["compare"]
+        _check_paths(source, [path for path in (output, picture) if path], overwrite=options["overwrite"])
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        bar = ProgressBar(sys.stderr)
+        began = time.monotonic()
+        try:
+            with (
+                _scratch(output) as folder,
+                MediaProcesses(address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES) as processes,
+            ):
+                job = LocalJob(processes, source, folder, slots=_cores(), on_progress=bar.show)
+                result = job.run(preset=options["preset"], strength=options["strength"])
+                if picture is not None:
+                    job.compare().replace(picture)
+                result.path.replace(output)
+        except MediaError as error:
+            raise CommandError(f"{source}: {error.detail} ({error.code})", returncode=FAILED) from error
+        except OSError as error:
+            raise CommandError(f"{output}: {error.strerror or error}", returncode=FAILED) from error
+        except KeyboardInterrupt:
+            bar.clear()
+            raise CommandError("interrupted, nothing was written", returncode=INTERRUPTED) from None
+        finally:
+            bar.clear()
+            signal.signal(signal.SIGTERM, before)
+        seconds = time.monotonic() - began
+        self.stdout.write(
+            json.dumps(document(result, seconds), indent=2) if options["json"] else _told(result, seconds)
+        )
+
+
+def document(result: LocalResult, seconds: float) -> dict[str, Any]:
+    """Return what was measured, chosen and done, as `--json` prints it."""
+    return {
+        "preset": result.chosen.enhancement.preset,
+        "video": result.planned.video,
+        "choices": wire.to_builtins(result.chosen.enhancement.choices),
+        "reasons": list(result.chosen.enhancement.reasons),
+        "diagnosis": wire.to_builtins(result.chosen.diagnosis),
+        "segments": len(result.segments),
+        "receipt": wire.to_builtins(result.receipt),
+        "warnings": _warnings(result),
+        "seconds": round(seconds, 3),
+        "speed_x": round(result.metadata.duration_seconds / seconds, 3),
+    }
+
+
+def _told(result: LocalResult, seconds: float) -> str:
+    receipt = result.receipt
+    rows = [f"  {reason}" for reason in result.chosen.enhancement.reasons]
+    if result.planned.video == "copy":
+        rows.append("  nothing to mend: the video packets were copied")
+    rows += [f"  warning: {warning}" for warning in _warnings(result)]
+    sound = ", ".join(f"{track.codec} {track.mode}" for track in receipt.audio) or "no sound"
+    rate = receipt.frames_out / seconds
+    rows.append(f"  {receipt.frames_out} frames, {receipt.width_px}x{receipt.height_px}, {sound}")
+    rows.append(f"  {seconds:.1f} s, {rate:.1f} frames/s, {result.metadata.duration_seconds / seconds:.2f} x real time")
+    return "\n".join(rows)
+
+
+def _warnings(result: LocalResult) -> list[str]:
+    return sorted({*result.planned.warnings, *result.receipt.warnings})
+
+
+def _check_paths(source: Path, outputs: list[Path], *, overwrite: bool) -> None:
+    if not source.is_file():
+        raise CommandError(f"there is no file {source}", returncode=UNUSABLE)
+    for path in outputs:
+        if not path.parent.is_dir():
+            raise CommandError(f"there is no folder {path.parent}", returncode=UNUSABLE)
+        if path.exists() and (path.is_dir() or path.samefile(source)):
+            raise CommandError(f"{path} is the source or a folder", returncode=UNUSABLE)
+        if path.exists() and not overwrite:
+            raise CommandError(f"{path} is there already; --overwrite replaces it", returncode=UNUSABLE)
+
+
+@contextmanager
+def _scratch(output: Path) -> Iterator[Path]:
+    """Make a folder beside the output, so that the result is moved into place in one step, and remove it again."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _strength(text: str) -> float:
+    try:
+        strength = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0.0 <= strength <= MOST_STRENGTH:
+        raise ArgumentTypeError(f"{text} is not within 0 and {MOST_STRENGTH:g}")
+    return strength
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
