@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import json
 import logging
 import os
 import socket
@@ -149,8 +150,9 @@ class Embedded:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/health/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
+            # Without a worker the web server calls itself degraded: uploads would be taken and stand still.
+            return bool(json.load(connection.getresponse()).get("status") == "ready")
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
             return False
         finally:
             connection.close()
