@@ -88,6 +88,7 @@ def _head(job: Job, at: Progress | None, *, ended_too: bool = False) -> Head:
         audience=job.audience,
         seq=job.seq,
         status=job.state,
+        ended=job.terminal,
         measured=None
         if at is None or (job.terminal and not ended_too)
         else Measured(

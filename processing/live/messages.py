@@ -38,13 +38,14 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Where a job's log ends as the database last told; `measured` is None once the job has ended."""
+    """Where a job's log ends as the database last told; `measured` may be None once the job has ended."""
 
     job_id: str
     file_id: str
     audience: str
     seq: int
     status: str
+    ended: bool
     measured: Measured | None
 
 

@@ -54,6 +54,7 @@ class Reader:
                 seq=head.seq,
                 percent=measured.percent if measured else 0.0,
                 frames_done=measured.frames_done if measured else 0,
+                ended=head.ended,
             )
         self.open = True
         self._wake.set()

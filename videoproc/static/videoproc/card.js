@@ -51,6 +51,7 @@ export class Card {
     this.#state(job.state);
     this.#facts();
     this.#progress(job.progress);
+    this.find(".failure").hidden = true;
     if (job.state === "failed" && job.error) this.#fail(job.error);
     this.#thumb(job.links.poster);
     this.#actions();

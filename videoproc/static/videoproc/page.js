@@ -5,7 +5,7 @@ import { Card } from "./card.js";
 import { Live } from "./live.js";
 
 const STORED = "videoproc.client_id";
-const REFRESHING = new Set(["metadata_extracted", "diagnosed", "planned", "stills_made", "published", "failed", "cancelled"]);
+const REFRESHING = new Set(["metadata_extracted", "diagnosed", "planned", "stills_made", "published", "failed", "cancelled", "retried"]);
 const LIVE_WORDS = { connecting: "Connecting", on: "Live", off: "Reconnecting" };
 
 const list = document.getElementById("jobs");

@@ -15,7 +15,8 @@ const EVENTS = {
   planned: "Plan made", segment_enhanced: "Segment enhanced", joining_started: "All segments enhanced",
   joined: "Picture and sound joined", stills_made: "Stills made", published: "Ready", failed: "Failed",
   cancelled: "Cancelled", step_failed: "A step failed and is tried again", step_lost: "A worker was lost; its step runs again",
-  step_handed_back: "A step waits to be continued", segment_damaged: "A segment was damaged; it runs again",
+  step_handed_back: "A step waits to be continued", segment_damaged: "A segment was damaged; it runs again", times_doubted: "The times were not as expected; planned again",
+  paused: "Paused", resumed: "Resumed", prioritised: "Moved in the queue", retried: "Taken up again",
 };
 
 const ERRORS = {
