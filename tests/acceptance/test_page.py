@@ -130,6 +130,8 @@ def test_a_lost_connection_is_made_again_and_misses_nothing(
 def test_the_whole_way_goes_by_keyboard_and_a_job_can_be_cancelled(
     page: Page, embedded_system: EmbeddedSystem, long_clip: Path
 ) -> None:
+    # Chromium hands choosers over only once somebody listens, which takes a moment; so listen from the start.
+    page.on("filechooser", lambda chooser: None)
     open_page(page, embedded_system.url)
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
