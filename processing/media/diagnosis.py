@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from processing.media.decode import DecodeTally, raw_frames
 from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
-from processing.media.measures import combing, edge_steepness, noise_sigma, percentile, picture_area
+from processing.media.measures import coarse_noise_sigma, combing, edge_steepness, noise_sigma, percentile, picture_area
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
 from processing.media.specs import Diagnosis, MediaProbe, Timeline
@@ -36,6 +36,8 @@ MOST_MEASURED_PX = 1920
 COMBED_SHARE = 0.004
 FLAGGED_COMBED_SHARE = 0.0005
 """Share of combed pixels that proves interlacing, without and with the stream's own word for it."""
+MOST_HIDDEN = 1.3
+"""How many times the noise of luma may be what is measured at full size: more would be texture."""
 NOISE_MARGIN = 3
 """Code values from black and white within which noise is cut off and cannot be measured."""
 
@@ -48,6 +50,8 @@ class _Findings:
     flagged_interlaced: int = 0
     sigma_luma: list[float] = field(default_factory=list)
     sigma_chroma: list[float] = field(default_factory=list)
+    coarse_luma: list[float] = field(default_factory=list)
+    coarse_chroma: list[float] = field(default_factory=list)
     luma: list[float] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
     combing: list[float] = field(default_factory=list)
@@ -72,10 +76,11 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
     total = findings.histogram
     comb = float(np.median(findings.combing))
     is_flagged = 2 * findings.flagged_interlaced > findings.frames or probe.video.field_order in INTERLACED_ORDERS
+    noise_luma, noise_chroma = _noise(findings)
     return Diagnosis(
         frames_sampled=findings.frames,
-        noise_sigma_luma=_middle(findings.sigma_luma),
-        noise_sigma_chroma=_middle(findings.sigma_chroma),
+        noise_sigma_luma=noise_luma,
+        noise_sigma_chroma=noise_chroma,
         mean_luma=round(float(total @ np.arange(256) / total.sum()), 1),
         black_luma=dark,
         white_luma=bright,
@@ -143,9 +148,26 @@ def _measure(pictures: list[Planes], black: int, white: int, findings: _Findings
     chroma = [noise_sigma(a[i], b[i] if b else None) for a, b in pairs for i in (1, 2)]
     findings.sigma_luma += [sigma for sigma in luma if sigma is not None]
     findings.sigma_chroma += [sigma for sigma in chroma if sigma is not None]
+    findings.coarse_luma += [coarse_noise_sigma(a.y, b.y if b else None, 1, *inside) for a, b in pairs]
+    findings.coarse_chroma += [
+        (coarse_noise_sigma(a[i], b[i] if b else None, 1) + coarse_noise_sigma(a[i], b[i] if b else None, 2)) / 2.0
+        for a, b in pairs
+        for i in (1, 2)
+    ]
     sigma = findings.sigma_luma[-1] if findings.sigma_luma else 0.0
     findings.sharpness.append(edge_steepness(middle, sigma))
     findings.combing.append(combing(middle, sigma))
+
+
+def _noise(findings: _Findings) -> tuple[float, float]:
+    """Return the deviations of luma and chroma noise, with what a codec hid of them.
+
+    Of noise behind a codec mostly the coarse part is left, and its deviation in a flat block is still near that of the
+    noise before. Chroma has little texture, so half and quarter size tell its noise well, as long as luma is noisy too.
+    """
+    luma, chroma = _middle(findings.sigma_luma), _middle(findings.sigma_chroma)
+    luma = max(luma, min(_middle(findings.coarse_luma), round(MOST_HIDDEN * luma, 2)))
+    return luma, max(chroma, min(_middle(findings.coarse_chroma), luma))
 
 
 def _centre(planes: Planes) -> Planes:

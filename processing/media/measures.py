@@ -50,6 +50,18 @@ def noise_sigma(first: Plane, second: Plane | None, lowest: int = 0, highest: in
     return float(np.percentile(told, QUIETEST_PERCENT) * QUIETEST_BIAS)
 
 
+def coarse_noise_sigma(first: Plane, second: Plane | None, halvings: int, lowest: int = 0, highest: int = 255) -> float:
+    """Return the deviation of the white noise that would be measured so after `halvings` of the size; 0 where none is.
+
+    Each halving takes the mean of 2x2 pixels and with it half the deviation of white noise. Codecs take fine noise out
+    before coarse noise, so behind one the answer rises with `halvings`; so it does in texture, where planes are small.
+    """
+    for _ in range(halvings):
+        first = _halved(first)
+        second = None if second is None else _halved(second)
+    return (noise_sigma(first, second, lowest, highest) or 0.0) * 2.0**halvings
+
+
 def picture_area(luma: Plane, black: int) -> tuple[slice, slice]:
     """Return the rows and columns between black bars; all of them where the whole plane is black."""
     lit = luma > black + 12
@@ -75,8 +87,7 @@ def edge_steepness(luma: Plane, sigma: float) -> float:
     A step has the same rise per pixel at full and at half size if it is sharp, half of it if it is wide; compared are
     the gradients that only edges reach, less what noise of deviation `sigma` adds to them. A plane with no edges is 1.
     """
-    small = cv2.resize(luma, (max(luma.shape[1] // 2, 1), max(luma.shape[0] // 2, 1)), interpolation=cv2.INTER_AREA)
-    full, half = _steepest(luma, STEEPEST_SHARE), _steepest(small, 2 * STEEPEST_SHARE)
+    full, half = _steepest(luma, STEEPEST_SHARE), _steepest(_halved(luma), 2 * STEEPEST_SHARE)
     # A difference of two pixels holds noise of sqrt(2) sigma, half that at half size.
     full = float(np.sqrt(max(full**2 - 2.0 * sigma**2, 0.0)))
     half = float(np.sqrt(max(half**2 - 0.5 * sigma**2, 0.0)))
@@ -112,6 +123,11 @@ def _steepest(luma: Plane, share: float) -> float:
     steps = [cv2.absdiff(luma[:, 1:], luma[:, :-1]), cv2.absdiff(luma[1:], luma[:-1])]
     histogram = sum(np.bincount(step.ravel(), minlength=256) for step in steps)
     return percentile(np.asarray(histogram), 100.0 * (1.0 - share))
+
+
+def _halved(plane: Plane) -> Plane:
+    size = (max(plane.shape[1] // 2, 1), max(plane.shape[0] // 2, 1))
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
 
 
 def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from processing.media.measures import combing, edge_steepness, noise_sigma, percentile, picture_area
+from processing.media.measures import coarse_noise_sigma, combing, edge_steepness, noise_sigma, percentile, picture_area
 from tests.unit.pictures import noisy, scene
 
 
@@ -19,6 +20,25 @@ def test_noise_is_measured_through_texture_and_motion(sigma: float) -> None:
 
 def test_space_alone_tells_noise_where_there_is_one_picture() -> None:
     assert noise_sigma(noisy(scene(0), 5, 1).y, None) == pytest.approx(5, rel=0.2)
+
+
+@pytest.mark.parametrize("halvings", [0, 1, 2])
+def test_white_noise_measures_the_same_at_every_size(halvings: int) -> None:
+    flat = scene(0, height=288, width=384)._replace(y=np.full((288, 384), 110, np.uint8))
+    first, second = noisy(flat, 4, 1), noisy(flat, 4, 2)
+    assert coarse_noise_sigma(first.y, second.y, halvings, 16, 235) == pytest.approx(4.0, rel=0.15)
+
+
+def test_noise_that_lost_its_fine_part_shows_at_half_the_size() -> None:
+    flat = np.full((288, 384), 110.0)
+    random = np.random.default_rng(0)
+    first, second = (
+        np.clip(np.rint(cv2.GaussianBlur(flat + random.normal(0, 6, flat.shape), (3, 3), 0)), 0, 255).astype(np.uint8)
+        for _ in range(2)
+    )
+    full = noise_sigma(first, second)
+    assert full is not None
+    assert coarse_noise_sigma(first, second, 1) > 1.3 * full
 
 
 def test_a_clean_moving_scene_has_no_noise() -> None:

@@ -35,8 +35,8 @@ def test_auto_leaves_clean_and_well_exposed_footage_alone() -> None:
 
 def test_noise_is_removed_at_its_measured_strength() -> None:
     enhancement = chosen(noise_sigma_luma=6.1, noise_sigma_chroma=4.0)
-    assert strengths(enhancement) == {"denoise": 1.15}
-    assert enhancement.choices[0].reason == enhancement.reasons[0] == "noise 6.1 of 255: denoise at 1.15"
+    assert strengths(enhancement) == {"denoise": 1.05}
+    assert enhancement.choices[0].reason == enhancement.reasons[0] == "noise 6.1 of 255: denoise at 1.05"
     assert (enhancement.noise_sigma_luma, enhancement.noise_sigma_chroma) == (6.1, 4.0)
 
 

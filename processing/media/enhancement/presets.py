@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="auto",
                 summary="Measure, and do what is needed",
-                denoise=1.15,
+                denoise=1.05,
                 noise_from=1.2,
                 lift=0.75,
                 low_key=0.25,
