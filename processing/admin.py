@@ -27,10 +27,10 @@ from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS
 from processing.api.errors import NotAvailable, RangeNotSatisfiable
 from processing.api.views import result_of, source_of, still_of
+from processing.clock import after
 from processing.media.requests import PRESET_NAMES
 from processing.models import Job, Worker
 from processing.readonly import NO_POSTER, ReadOnlyAdmin, badge
-from processing.state.clock import after
 from processing.state.errors import JobClosed
 
 CANCELLED_AT_ONCE = 1000

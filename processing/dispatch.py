@@ -12,15 +12,15 @@ import time
 
 from django.conf import settings
 from django.db import close_old_connections
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
-from processing import nudge, pipeline, storage
-from processing.models import Job, Worker
+from processing import nudge, pipeline, progress, storage
+from processing.clock import after
+from processing.models import Job
 from processing.state import step as steps
-from processing.state.clock import after
 from processing.state.errors import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
@@ -60,9 +60,7 @@ def hint_again() -> None:
 
 
 def _room() -> int:
-    live = Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
-    slots = live.aggregate(total=Sum("slots"))["total"] or 0
-    return max(slots + 2 - steps.outstanding(), 0)
+    return max(progress.live_slots() + 2 - steps.outstanding(), 0)
 
 
 def expire_leases() -> int:

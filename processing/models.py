@@ -50,6 +50,7 @@ class Job(models.Model):
     paused = models.BooleanField(default=False)
     epoch = models.PositiveIntegerField(default=1, help_text="Grows when finished work is opened again.")
     seq = models.PositiveBigIntegerField(default=0, help_text="The number of the last event.")
+    percent = models.FloatField(default=0, help_text="As of the last event; never goes back within an epoch.")
 
     source_key = models.CharField(max_length=200)
     source_name = models.CharField(max_length=255)

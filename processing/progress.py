@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Min, Q, Sum
+from django.conf import settings
+from django.db.models import Count, F, Max, Min, Q, Sum
 from django.db.models.functions import Now
 
-from processing.models import Job, Step
+from processing.clock import after
+from processing.models import Job, Step, Worker
 
 # Share of the bar at which each state begins; enhancing fills what lies between its own and the next.
 BEGINS = {"queued": 0.0, "probing": 2.0, "enhancing": 6.0, "joining": 94.0, "publishing": 97.0, "ready": 100.0}
@@ -28,17 +30,19 @@ class Progress:
     speed_x: float | None
     seconds_left: tuple[float, float] | None
     attempts: int
+    waiting_for: str | None
+    """Why nothing is at work on an open job: paused, no_worker, a_place, or the code of what went wrong last."""
 
 
 def percent(job: Job, frames_done: int) -> float:
-    """Return 0 to 100 for a job of which `frames_done` frames are enhanced; an ended job keeps where it came to."""
-    if job.state == Job.State.READY:
-        return 100.0
+    """Return 0 to 100 for a job of which `frames_done` frames are enhanced; one that ended keeps where it came to."""
+    if job.state in {Job.State.FAILED, Job.State.CANCELLED}:
+        return job.percent
+    if job.state != Job.State.ENHANCING:
+        return max(BEGINS[job.state], job.percent)
     share = frames_done / job.frames_total if job.frames_total else 0.0
     enhanced = BEGINS["enhancing"] + (BEGINS["joining"] - BEGINS["enhancing"]) * min(share, 1.0)
-    if job.state in {Job.State.ENHANCING, Job.State.FAILED, Job.State.CANCELLED}:
-        return round(enhanced, 1) if job.segments_total is not None else 0.0
-    return BEGINS[job.state]
+    return max(round(enhanced, 1), job.percent)
 
 
 def frames_done(job: Job) -> int:
@@ -48,7 +52,7 @@ def frames_done(job: Job) -> int:
 
 
 def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
-    """Return the progress of each job, in one query."""
+    """Return the progress of each job, in one query, two where some wait."""
     jobs = list(jobs)
     segment = Q(kind=Step.Kind.SEGMENT, epoch=F("job__epoch"))
     rows = (
@@ -59,15 +63,35 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
             done=Count("id", filter=segment & Q(state=Step.State.DONE)),
             began=Min("started_at", filter=segment),
             attempts=Sum("attempt"),
+            running=Count("id", filter=Q(state=Step.State.RUNNING)),
+            trouble=Max("error_code", filter=Q(state=Step.State.QUEUED)),
             now=Now(),
         )
         .order_by()
     )
     found: dict[UUID, Mapping[str, Any]] = {row["job_id"]: row for row in rows}
-    return {job.pk: _progress(job, found.get(job.pk, {})) for job in jobs}
+    idle = [job for job in jobs if not job.terminal and not found.get(job.pk, {}).get("running")]
+    anyone = not idle or live_slots() > 0
+    return {job.pk: _progress(job, found.get(job.pk, {}), anyone) for job in jobs}
 
 
-def _progress(job: Job, row: Mapping[str, Any]) -> Progress:
+def live_slots() -> int:
+    """Return how many steps the workers that were seen lately can work on at once."""
+    live = Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
+    return live.aggregate(total=Sum("slots"))["total"] or 0
+
+
+def _waiting_for(job: Job, row: Mapping[str, Any], anyone: bool) -> str | None:
+    if job.terminal or row.get("running"):
+        return None
+    if job.paused:
+        return "paused"
+    if not anyone:
+        return "no_worker"
+    return row.get("trouble") or "a_place"
+
+
+def _progress(job: Job, row: Mapping[str, Any], anyone: bool) -> Progress:
     frames = row.get("frames") or 0
     if job.state == Job.State.READY and job.frames_total:
         frames = job.frames_total  # copied packets pass through no segment
@@ -87,4 +111,5 @@ def _progress(job: Job, row: Mapping[str, Any]) -> Progress:
         speed_x=speed,
         seconds_left=left,
         attempts=row.get("attempts") or 0,
+        waiting_for=_waiting_for(job, row, anyone),
     )

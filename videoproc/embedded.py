@@ -63,7 +63,15 @@ class Embedded:
         python = [sys.executable, "-m"]
         manage = str(settings.BASE_DIR / "manage.py")
         serve = ["uvicorn", "videoproc.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
-        quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "3"]
+        quiet = [
+            "--log-level",
+            "warning",
+            "--no-access-log",
+            "--timeout-graceful-shutdown",
+            "3",
+            "--ws-max-size",
+            "65536",
+        ]
         work = ["celery", "--app", "celery_app", "worker", "--pool", "threads", "--loglevel", "INFO"]
         apart = ["--without-gossip", "--without-mingle", "--hostname", "embedded@%h"]
         self._children = [

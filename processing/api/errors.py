@@ -4,6 +4,7 @@ Problem
 ├── UnknownField              400  unknown_field (a validation error of its own; see `refuse_unknown`)
 ├── NotAvailable              404  not_available
 ├── AlreadyEnded              409  already_ended
+├── StillOpen                 409  still_open
 ├── RangeNotSatisfiable       416  range_not_satisfiable
 └── MediaProblem              a failure of the media engine, under the engine's own code
 
@@ -49,10 +50,17 @@ class NotAvailable(Problem):
 
 
 class AlreadyEnded(Problem):
-    """The job is ready, failed or cancelled, so it cannot be cancelled."""
+    """The job has ended in a state that does not allow what was asked."""
 
     status_code = HTTPStatus.CONFLICT
     default_code = "already_ended"
+
+
+class StillOpen(Problem):
+    """The job is at work, so it cannot be taken up again."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_code = "still_open"
 
 
 class RangeNotSatisfiable(Problem):

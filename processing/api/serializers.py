@@ -67,6 +67,12 @@ class LinksSerializer(serializers.Serializer):
     receipt = serializers.CharField(required=False)
 
 
+class PrioritySerializer(serializers.Serializer):
+    """A job's place among its owner's jobs; 0 is where each begins."""
+
+    priority = serializers.IntegerField(min_value=-100, max_value=100)
+
+
 class JobSerializer(serializers.Serializer):
     """The job document."""
 
@@ -81,6 +87,9 @@ class JobSerializer(serializers.Serializer):
     progress = ProgressSerializer()
     segments = SegmentsSerializer()
     attempts = serializers.IntegerField()
+    paused = serializers.BooleanField()
+    priority = serializers.IntegerField()
+    waiting_for = serializers.CharField(allow_null=True, help_text="Why nothing is at work on an open job.")
     error = ErrorSerializer(allow_null=True)
     warnings = serializers.ListField(child=serializers.CharField())
     chosen = ChosenSerializer(allow_null=True)

@@ -2,13 +2,17 @@
 
 from django.urls import path
 
-from processing.api import sketch, views
+from processing.api import control, sketch, views
 from processing.api.document import STILLS
 
 api = [
     path("jobs", views.JobList.as_view(), name="jobs"),
     path("jobs/<uuid:job_id>", views.JobDetail.as_view(), name="job"),
-    path("jobs/<uuid:job_id>/cancel", views.JobCancel.as_view(), name="job-cancel"),
+    path("jobs/<uuid:job_id>/cancel", control.JobCancel.as_view(), name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry", control.JobRetry.as_view(), name="job-retry"),
+    path("jobs/<uuid:job_id>/pause", control.JobPause.as_view(), name="job-pause"),
+    path("jobs/<uuid:job_id>/resume", control.JobResume.as_view(), name="job-resume"),
+    path("jobs/<uuid:job_id>/priority", control.JobPriority.as_view(), name="job-priority"),
     path("jobs/<uuid:job_id>/events", views.JobEvents.as_view(), name="job-events"),
     path("jobs/<uuid:job_id>/metadata", views.JobMetadata.as_view(), name="job-metadata"),
     path("jobs/<uuid:job_id>/receipt", views.JobReceipt.as_view(), name="job-receipt"),

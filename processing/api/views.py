@@ -1,4 +1,4 @@
-"""The job interface: lists, documents, cancel, events, metadata and files. Rows are filtered by owner in one place."""
+"""The job interface: lists, documents, events, metadata and files. Rows are filtered by owner in one place."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from processing import pipeline
 from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS, job_documents
-from processing.api.errors import AlreadyEnded, NotAvailable
+from processing.api.errors import NotAvailable
 from processing.api.serializers import EventSerializer, JobSerializer, ReceiptSerializer
 from processing.models import Job
-from processing.state.errors import JobClosed
 
 
 class OneJob(GenericAPIView):
@@ -55,20 +53,6 @@ class JobDetail(OneJob):
     @extend_schema(operation_id="jobs_get")
     def get(self, request: Request, job_id: UUID) -> Response:
         """Return the job document."""
-        return Response(job_documents([self.get_object()])[0])
-
-
-class JobCancel(OneJob):
-    """The end of a job before its time."""
-
-    @extend_schema(operation_id="jobs_cancel", request=None)
-    def post(self, request: Request, job_id: UUID) -> Response:
-        """End the job now and return its document; 409 `already_ended` where it has ended before."""
-        job = self.get_object()
-        try:
-            pipeline.cancel(job.pk)
-        except JobClosed as exc:
-            raise AlreadyEnded(f"The job is {self.get_object().state}.") from exc
         return Response(job_documents([self.get_object()])[0])
 
 

@@ -13,11 +13,11 @@ from typing import TypeVar
 from django.db.models import Q, QuerySet
 
 from processing.api.document import job_document
+from processing.clock import after
 from processing.live import messages
 from processing.live.messages import Happened, Head, Measured
 from processing.models import Event, Job
 from processing.progress import Progress, measure
-from processing.state.clock import after
 
 PAGE = 256
 """How many events of one job are read at once."""

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models.expressions import BaseExpression
 from django.db.models.functions import Now
 
 from processing import progress
@@ -38,25 +39,31 @@ def lock(job_id: UUID | str, *, epoch: int | None = None) -> Job:
 
 def record(job: Job, event: str, *, to: str | None = None, data: dict[str, Any] | None = None, **fields: Any) -> Event:
     """Write one event of a locked job, with its move to state `to` and its other fields, and ring after the commit."""
+    reached = _percent(job)
     if to is not None and to != job.state:
         if to not in EDGES.get(job.state, frozenset()):
             raise IllegalMove(f"job {job.pk}: {job.state} to {to}")
-        job.state = to
         fields["state"] = to
-        if to in Job.TERMINAL:
-            fields["ended_at"] = Now()
-    job.seq += 1
-    Job.objects.filter(pk=job.pk).update(seq=job.seq, updated_at=Now(), **fields)
     for name, value in fields.items():
-        if name != "ended_at":
+        if not isinstance(value, BaseExpression):
             setattr(job, name, value)
-    percent = progress.percent(job, progress.frames_done(job) if job.segments_total else 0)
+    if job.state not in {State.FAILED, State.CANCELLED}:  # these stay where the job came to
+        reached = _percent(job)
+    job.percent = max(job.percent, reached)
+    job.seq += 1
+    if job.terminal:
+        fields["ended_at"] = Now()
+    Job.objects.filter(pk=job.pk).update(seq=job.seq, percent=job.percent, updated_at=Now(), **fields)
     written = Event.objects.create(
-        job=job, seq=job.seq, name=event, state=job.state, percent=percent, data=data or {}, at=Now()
+        job=job, seq=job.seq, name=event, state=job.state, percent=job.percent, data=data or {}, at=Now()
     )
     ring = doorbell.Ring(job_id=str(job.pk), audience=job.audience, seq=job.seq)
     transaction.on_commit(lambda: doorbell.ring(ring), robust=True)
     return written
+
+
+def _percent(job: Job) -> float:
+    return progress.percent(job, progress.frames_done(job) if job.segments_total else 0)
 
 
 def lock_ended(job_id: UUID | str) -> Job:
@@ -69,8 +76,17 @@ def lock_ended(job_id: UUID | str) -> Job:
 
 def reopen(job: Job, event: str, *, to: str, data: dict[str, Any], **fields: Any) -> Event:
     """Begin a new epoch of a locked job at state `to`, keeping its row; the caller moves the steps over."""
-    job.epoch += 1
-    job.state = to
-    cleared: dict[str, Any] = {"error_code": "", "error_detail": "", "error_retryable": False, "cleaned_at": None}
-    Job.objects.filter(pk=job.pk).update(ended_at=None, state=to)
-    return record(job, event, data=data, state=to, epoch=job.epoch, **cleared, **fields)
+    opened: dict[str, Any] = {
+        "epoch": job.epoch + 1,
+        "state": to,
+        "ended_at": None,
+        "cleaned_at": None,
+        "percent": 0.0,
+        "error_code": "",
+        "error_detail": "",
+        "error_retryable": False,
+    }
+    Job.objects.filter(pk=job.pk).update(**opened)
+    for name, value in opened.items():
+        setattr(job, name, value)
+    return record(job, event, data=data, **fields)

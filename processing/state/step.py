@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
+from processing.clock import after
 from processing.models import Job, Step
-from processing.state.clock import after
 from processing.state.errors import Fenced
 
 State = Step.State

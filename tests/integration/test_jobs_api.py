@@ -22,6 +22,7 @@ from tests import rows
 
 pytestmark = pytest.mark.django_db
 
+CONTROLS = {f"job-{name}": {"post"} for name in ("cancel", "retry", "pause", "resume")} | {"job-priority": {"put"}}
 ROUTES_WITHOUT_OBJECTS = {"uploads", "sketch-upload", "tokens", "schema", "jobs"}
 
 
@@ -82,6 +83,9 @@ def test_the_document_has_the_documented_fields(ada: Client) -> None:
         },
         "segments": {"total": None, "done": 0},
         "attempts": 0,
+        "paused": False,
+        "priority": 0,
+        "waiting_for": "no_worker",
         "error": None,
         "warnings": [],
         "chosen": None,
@@ -195,8 +199,29 @@ def test_a_broken_cursor_is_refused(ada: Client) -> None:
 def test_a_list_takes_the_same_number_of_queries_however_long(ada: Client, django_assert_num_queries: Any) -> None:
     for _ in range(3):
         rows.planned(rows.accepted())
-    with django_assert_num_queries(4):  # session, user, jobs, progress
+    with django_assert_num_queries(5):  # session, user, jobs, progress, live slots
         get(ada, "/api/v1/jobs")
+
+
+def test_a_job_is_paused_resumed_put_first_and_taken_up_again(ada: Client) -> None:
+    job = rows.accepted()
+    path = f"/api/v1/jobs/{job.pk}"
+    assert ada.get(path).json()["waiting_for"] == "no_worker"
+    for _ in range(2):
+        paused = ada.post(f"{path}/pause")
+        assert (paused.status_code, paused.json()["paused"], paused.json()["waiting_for"]) == (200, True, "paused")
+    assert ada.post(f"{path}/resume").json()["paused"] is False
+    assert ada.put(f"{path}/priority", {"priority": 7}, content_type="application/json").json()["priority"] == 7
+    wrong = ada.put(f"{path}/priority", {"priority": 101}, content_type="application/json")
+    assert (wrong.status_code, "priority" in str(wrong.json())) == (400, True)
+    early = ada.post(f"{path}/retry")
+    assert (early.status_code, early.json()["code"]) == (409, "still_open")
+    ada.post(f"{path}/cancel")
+    assert ada.post(f"{path}/pause").json()["code"] == "already_ended"
+    again = ada.post(f"{path}/retry")
+    assert (again.status_code, again.json()["state"]) == (200, "queued")
+    names = list(Event.objects.filter(job=job).order_by("seq").values_list("name", flat=True))
+    assert names == ["accepted", "paused", "resumed", "prioritised", "cancelled", "retried"]
 
 
 def test_cancel_ends_the_job_once(ada: Client) -> None:
@@ -250,8 +275,7 @@ def test_every_route_hides_what_is_anothers(rights: dict[str, bool]) -> None:
         assert "<" not in concrete, f"{path} has an argument that this test does not know"
         for method in ("get", "head", "post", "put", "patch", "delete", "options"):
             response = getattr(eve, method)(f"/{concrete}")
-            allowed = method in {"get", "head"} and pattern.name != "job-cancel"
-            allowed = allowed or (method == "post" and pattern.name == "job-cancel")
+            allowed = method in CONTROLS.get(str(pattern.name), {"get", "head"})
             expected = {404} if allowed else {405} if method != "options" else {200}
             assert response.status_code in expected, (method, concrete, response.status_code)
             assert str(job.pk) not in response.content.decode(), (method, concrete)

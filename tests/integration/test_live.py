@@ -17,13 +17,13 @@ from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
 from processing import pipeline
+from processing.clock import after
 from processing.live import doorbell, events, hub, reader
 from processing.live.doorbell import Ring
 from processing.live.routing import websocket_urlpatterns
 from processing.models import Job
 from processing.state import job as jobs
 from processing.state import step as steps
-from processing.state.clock import after
 from tests import rows
 
 ALL_EVENTS = 10

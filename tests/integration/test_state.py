@@ -11,11 +11,11 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from processing import dispatch, pipeline, progress
+from processing.clock import after
 from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, TimelineMismatch, UnsupportedCodec
 from processing.models import Event, Job, Step, Worker
 from processing.state import job as jobs
 from processing.state import step as steps
-from processing.state.clock import after
 from processing.state.errors import Fenced, IllegalMove, JobClosed, JobOpen
 from tests import rows
 
@@ -200,6 +200,9 @@ def test_cancel_is_final_and_takes_the_claims_away() -> None:
     job.refresh_from_db()
     assert job.state == Job.State.CANCELLED
     assert set(job.steps.exclude(state="done").values_list("state", flat=True)) == {"cancelled"}
+    percents = list(job.events.order_by("seq").values_list("percent", flat=True))
+    assert percents == sorted(percents)
+    assert job.percent == percents[-1] > 0
     assert steps.due(10) == []
 
 
