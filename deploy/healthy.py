@@ -29,7 +29,7 @@ def is_beating() -> bool:
     from django.conf import settings
 
     from processing.models import Worker
-    from processing.state.clock import after
+    from processing.clock import after
 
     # Three times the patience of the dispatcher: a restart costs more than a late beat.
     recent = after(-3 * settings.VIDEOPROC_SEEN_SECONDS)
