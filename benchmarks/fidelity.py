@@ -22,7 +22,7 @@ import imageio_ffmpeg
 from processing.media.errors import MediaError, ProcessError, SourceError
 from processing.media.launcher import MediaProcesses
 from processing.media.local_job import LocalJob, LocalResult
-from processing.media.specs import Receipt, VideoStream
+from processing.media.specs import MediaProbe, Receipt, VideoStream
 from tests.clips import Clip, damaged, make_clip, truncated, without_composition_offsets
 
 COLUMNS = (
@@ -95,7 +95,7 @@ def faults(source: Path, result: LocalResult) -> list[str]:
         wrong.append("sound differs")
     if {track.index for track in receipt.audio} != {track.index for track in probe.audio}:
         wrong.append("a track of sound has no line in the receipt")
-    unnamed = [stream.index for stream in probe.other if not _is_accounted_for(stream.index, receipt)]
+    unnamed = _unnamed(probe, receipt)
     if unnamed:
         wrong.append(f"streams {unnamed} have no line in the receipt")
     return wrong
@@ -179,7 +179,6 @@ def _cells(result: LocalResult) -> tuple[str, ...]:
     video = metadata.probe.video
     counts = (metadata.frames_from_header, metadata.frames_from_scan, receipt.frames_from_decode, receipt.frames_out)
     mended = f", {receipt.pts_repaired} mended" if receipt.pts_repaired else ""
-    subtitles = [stream for stream in metadata.probe.other if stream.kind == "subtitle"]
     return (
         "/".join("-" if count is None else str(count) for count in counts),
         ("equal" if receipt.pts_equal else "DIFFER") + mended,
@@ -189,8 +188,8 @@ def _cells(result: LocalResult) -> tuple[str, ...]:
         _colour(video, receipt),
         f"{video.bit_depth} > 8",
         ", ".join(f"{track.codec} {track.mode}" for track in receipt.audio) or "none",
-        str(len(subtitles)),
-        str(metadata.probe.chapters),
+        ", ".join(f"{track.codec} {track.mode} {track.cues}" for track in receipt.subtitles) or "none",
+        f"{len(metadata.probe.chapters)} > {receipt.chapters}",
         result.planned.video,
     )
 
@@ -203,8 +202,17 @@ def _colour(video: VideoStream, receipt: Receipt) -> str:
     return "same" if before == after else f"{before} > {after}"
 
 
-def _is_accounted_for(index: int, receipt: Receipt) -> bool:
-    return any(f"stream {index} " in line for line in receipt.dropped_streams)
+def _unnamed(probe: MediaProbe, receipt: Receipt) -> list[int]:
+    """Return the streams that are neither in the result nor in the receipt's list of those left out."""
+    named = {track.index for track in receipt.subtitles}
+    unnamed = [
+        stream
+        for stream in probe.other
+        if stream.index not in named and not any(f" {stream.index} " in line for line in receipt.dropped_streams)
+    ]
+    covers = [stream.index for stream in unnamed if stream.is_cover_art]
+    others = [stream.index for stream in unnamed if not stream.is_cover_art]
+    return others + covers[receipt.cover_pictures :]
 
 
 if __name__ == "__main__":

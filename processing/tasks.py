@@ -6,6 +6,7 @@ What follows what is in pipeline.py. A task that finds its step taken, done or v
 from __future__ import annotations
 
 from celery import shared_task
+from django.conf import settings
 
 from processing import pipeline, storage
 from processing.media import requests as media
@@ -51,6 +52,7 @@ def plan_segments(job_id: str, epoch: int) -> None:
             source_digest=task.job.source_sha256,
             chosen=wire.from_builtins(task.job.chosen, media.Chosen),
             output=path,
+            strip_tags=settings.VIDEOPROC_STRIP_TAGS,
             by_decoding=pipeline.must_decode_to_plan(task.job),
         )
         plan = task.run("plan", request, media.Planned)

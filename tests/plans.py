@@ -57,9 +57,9 @@ def enhance_all(source: Path, plan: Plan, folder: Path) -> tuple[tuple[Path, ...
     return paths, results
 
 
-def run_job(source: Path, folder: Path, *choices: Choice) -> Job:
-    """Return a clip's finished job, its files under `folder`."""
-    plan = plan_of(source, *choices)
+def run_job(source: Path, folder: Path, *choices: Choice, plan: Plan | None = None) -> Job:
+    """Return a clip's finished job, by the plan of these operations or the one given, its files under `folder`."""
+    plan = plan or plan_of(source, *choices)
     segments, results = enhance_all(source, plan, folder)
     reported: list[int] = []
     output = folder / "result.mp4"

@@ -56,7 +56,7 @@ PROBE = MediaProbe(
     ),
     audio=(),
     other=(),
-    chapters=0,
+    chapters=(),
     tags={},
 )
 METADATA = Metadata(

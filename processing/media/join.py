@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -17,23 +18,18 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Discard
 from av.video.stream import VideoStream
 
 from processing.media.clock import decode_delay, decode_times, last_duration, ticks
+from processing.media.companions import CompanionWriter
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
 from processing.media.sound import Track, open_tracks
-from processing.media.sources import open_source
+from processing.media.sources import open_source, read_only
 from processing.media.specs import Plan, Receipt, SegmentResult
+from processing.media.subtitles import open_subtitles
 from processing.media.verify import Promise, verify
 
-CONTAINER_TAGS = frozenset({
-    "album", "album_artist", "artist", "comment", "composer", "copyright", "creation_time", "date", "description",
-    "episode_id", "genre", "grouping", "keywords", "location", "lyrics", "network", "show", "synopsis", "title",
-    "track",
-})  # fmt: skip
-"""What the MP4 muxer has a place for; the rest of a container's tags describe the old container."""
 Report = Callable[[int], None]
 Placed = tuple[float, int, Packet]
 """A packet ready for the muxer: its decode time in seconds and its place among equals, for the order in the file."""
@@ -60,7 +56,7 @@ def join_segments(
     if not stamps:
         raise Damaged("no frame of the video could be decoded")
     with open_source(source) as reader, full_disk_is_typed(output):
-        promise = _write(reader, plan, segments, stamps, output, report)
+        promise = _write(reader, source, plan, segments, stamps, output, report)
     make_durable(output)
     return verify(output, plan, promise, results)
 
@@ -100,7 +96,7 @@ def _segment_stamps(segments: Sequence[Path], plan: Plan, results: Sequence[Segm
 def _source_stamps(source: Path, plan: Plan) -> list[int]:
     with open_source(source) as reader:
         picture = _picture(reader, plan)
-        _read_only(reader, [picture])
+        read_only(reader, [picture])
         return [
             _to_ticks(packet.pts, plan) for packet in reader.demux(picture) if packet.size and packet.pts is not None
         ]
@@ -108,6 +104,7 @@ def _source_stamps(source: Path, plan: Plan) -> list[int]:
 
 def _write(
     reader: InputContainer,
+    source: Path,
     plan: Plan,
     segments: Sequence[Path],
     stamps: Sequence[int],
@@ -118,14 +115,18 @@ def _write(
     origin = _origin_seconds(reader, plan)
     start = round((plan.timeline.pts[0] * plan.timeline.time_base - origin) / tick)
     with _open_output(output, tick) as writer:
-        writer.metadata.update({key: value for key, value in plan.probe.tags.items() if key in CONTAINER_TAGS})
         picture = _add_picture(writer, reader, plan, segments)
         tracks = {
             facts.index: open_tracks(writer, _audio(reader, facts.index), facts, origin) for facts in plan.probe.audio
         }
+        subtitles = open_subtitles(writer, reader, source, plan.probe.other, origin)
+        companions = CompanionWriter(writer, reader, plan.probe, origin)
         place = _Placer(picture, stamps, start=start, tick=tick, last_duration=last_duration(plan))
         try:
-            for _, kind, packet in _in_order(reader, plan, segments, place, tracks):
+            carried = Carried(tracks=tracks, companions=companions)
+            packets = _in_order(reader, plan, segments, place, carried)
+            cues = (_placed(track.packets()) for track in subtitles)
+            for _, kind, packet in heapq.merge(packets, *cues, key=lambda placed: placed[:2]):
                 writer.mux(packet)
                 if kind == 0:
                     report(place.done)
@@ -134,7 +135,40 @@ def _write(
     records = sorted(
         (track.record() for group in tracks.values() for track in group), key=lambda record: record.output_index
     )
-    return Promise(shown=sorted(stamps), start=start, tracks=tuple(records))
+    return Promise(
+        shown=sorted(stamps),
+        start=start,
+        tracks=tuple(records),
+        subtitles=tuple(track.record() for track in subtitles),
+        companions=companions.promise(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What takes the source's packets, beside its picture."""
+
+    tracks: Mapping[int, tuple[Track, ...]]
+    companions: CompanionWriter
+
+    def indices(self) -> Iterator[int]:
+        """Yield the streams that are carried."""
+        yield from (index for index, group in self.tracks.items() if group)
+        yield from self.companions.cover_indices
+
+    def take(self, packet: Packet) -> Iterator[Packet]:
+        """Yield what a packet of the source becomes."""
+        index = packet.stream_index
+        if index not in self.tracks:
+            yield from self.companions.take(packet)
+        for track in self.tracks.get(index, ()):
+            yield from track.take(packet)
+
+    def finish(self) -> Iterator[Packet]:
+        """Yield what the tracks still hold back."""
+        for group in self.tracks.values():
+            for track in group:
+                yield from track.finish()
 
 
 class _Placer:
@@ -168,13 +202,13 @@ def _in_order(
     plan: Plan,
     segments: Sequence[Path],
     place: _Placer,
-    tracks: Mapping[int, tuple[Track, ...]],
+    carried: Carried,
 ) -> Iterator[Placed]:
     if plan.video == "copy":
-        return _source_packets(reader, tracks, {plan.probe.video.index: place})
+        return _source_packets(reader, carried, {plan.probe.video.index: place})
     return heapq.merge(
         (place(packet) for packet in _segment_packets(segments)),
-        _source_packets(reader, tracks, {}),
+        _source_packets(reader, carried, {}),
         key=lambda placed: placed[:2],
     )
 
@@ -185,23 +219,18 @@ def _segment_packets(segments: Iterable[Path]) -> Iterator[Packet]:
             yield from (packet for packet in container.demux(video=0) if packet.size)
 
 
-def _source_packets(
-    reader: InputContainer, tracks: Mapping[int, tuple[Track, ...]], pictures: Mapping[int, _Placer]
-) -> Iterator[Placed]:
+def _source_packets(reader: InputContainer, carried: Carried, pictures: Mapping[int, _Placer]) -> Iterator[Placed]:
     """Yield the packets that the source's own become, in the order of the source."""
-    carried = [reader.streams[index] for index in (*pictures, *(index for index in tracks if tracks[index]))]
-    if not carried:
+    streams = [reader.streams[index] for index in (*pictures, *carried.indices())]
+    if not streams:
         return
-    _read_only(reader, carried)
-    for packet in _readable(reader, carried):
+    read_only(reader, streams)
+    for packet in _readable(reader, streams):
         if packet.stream_index in pictures:
             yield pictures[packet.stream_index](packet)
-            continue
-        for track in tracks[packet.stream_index]:
-            yield from _placed(track.take(packet))
-    for group in tracks.values():
-        for track in group:
-            yield from _placed(track.finish())
+        else:
+            yield from _placed(carried.take(packet))
+    yield from _placed(carried.finish())
 
 
 def _readable(reader: InputContainer, streams: Sequence[Any]) -> Iterator[Packet]:
@@ -236,12 +265,6 @@ def _origin_seconds(reader: InputContainer, plan: Plan) -> Fraction:
 
 def _to_ticks(pts: int, plan: Plan) -> int:
     return round((pts - plan.timeline.pts[0]) * plan.timeline.time_base / plan.encoding.time_base)
-
-
-def _read_only(reader: InputContainer, streams: Sequence[Any]) -> None:
-    wanted = {stream.index for stream in streams}
-    for stream in reader.streams:
-        stream.discard = Discard.default if stream.index in wanted else Discard.all
 
 
 def _add_picture(writer: OutputContainer, reader: InputContainer, plan: Plan, segments: Sequence[Path]) -> VideoStream:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,16 +77,19 @@ class LocalJob:
         self._lock = threading.Lock()
         self._done: dict[int, int] = {}
 
-    def run(self, *, preset: str = "auto", strength: float = 1.0) -> LocalResult:
+    def run(self, *, preset: str = "auto", strength: float = 1.0, strip_tags: bool = False) -> LocalResult:
         """Do it all and return what became of it; raises the MediaError of whichever operation failed."""
         digest = sha256_of(Path(self._source))
         metadata = self._operate("metadata", MetadataRequest(source=self._source), Metadata)
-        request = DiagnoseRequest(source=self._source, preset=preset, strength=strength)
-        chosen = self._operate("diagnose", request, Chosen)
+        wanted = DiagnoseRequest(source=self._source, preset=preset, strength=strength)
+        chosen = self._operate("diagnose", wanted, Chosen)
+        request = PlanRequest(
+            source=self._source, source_digest=digest, chosen=chosen, output=self._plan, strip_tags=strip_tags
+        )
         try:
-            planned, segments = self._enhance(digest, chosen, by_decoding=False)
+            planned, segments = self._enhance(request)
         except TimelineMismatch:
-            planned, segments = self._enhance(digest, chosen, by_decoding=True)
+            planned, segments = self._enhance(replace(request, by_decoding=True))
         join = JoinRequest(
             source=self._source,
             plan=self._plan,
@@ -129,10 +132,7 @@ class LocalJob:
     def _segment_path(self, index: int) -> str:
         return str(self._folder / f"segment-{index}.mp4")
 
-    def _enhance(self, digest: str, chosen: Chosen, *, by_decoding: bool) -> tuple[Planned, tuple[SegmentResult, ...]]:
-        request = PlanRequest(
-            source=self._source, source_digest=digest, chosen=chosen, output=self._plan, by_decoding=by_decoding
-        )
+    def _enhance(self, request: PlanRequest) -> tuple[Planned, tuple[SegmentResult, ...]]:
         planned = self._operate("plan", request, Planned)
         return planned, self._segments(planned)
 

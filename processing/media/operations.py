@@ -11,6 +11,7 @@ from pathlib import Path
 
 from processing.media import sandbox, wire
 from processing.media.child import Operation, Report
+from processing.media.companions import without_tags
 from processing.media.diagnosis import diagnose
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
@@ -81,7 +82,7 @@ def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
 
 def _plan(request: PlanRequest, report: Report) -> Planned:
     source, output = Path(request.source), Path(request.output)
-    header = probe(source)
+    header = without_tags(probe(source)) if request.strip_tags else probe(source)
     timeline = read_timeline(source, header, by_decoding=request.by_decoding)
     chosen = request.chosen
     plan = make_plan(request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)

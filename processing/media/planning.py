@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
+from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.pictures import even
 from processing.media.segments import TARGETS_SECONDS, plan_segments
 from processing.media.specs import (
@@ -21,6 +22,7 @@ from processing.media.specs import (
     Timeline,
     VideoStream,
 )
+from processing.media.subtitles import STYLED_CODECS, TEXT_CODECS
 
 LEAST_TICKS_PER_SECOND = 10_000
 """MP4 writers double a coarser time scale until it is this fine; here it is done before, so that ticks stay known."""
@@ -116,6 +118,7 @@ def output_time_base(time_base: Fraction) -> Fraction:
 
 def _warnings(probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is_copy: bool) -> tuple[str, ...]:
     video = probe.video
+    subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
     found = {
         "hdr_tone_mapped": video.hdr != "none" and not is_copy,
         "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
@@ -124,9 +127,11 @@ def _warnings(probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is
         "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
         "size_padded": not is_copy and bool(video.width_px % 2 or video.height_px % 2),
         "interlaced_kept": diagnosis.is_interlaced or video.field_order in INTERLACED_ORDERS,
-        "cover_art_dropped": any(stream.is_cover_art for stream in probe.other),
-        "subtitles_dropped": any(stream.kind == "subtitle" for stream in probe.other),
-        "chapters_dropped": bool(probe.chapters),
+        "cover_art_dropped": any(stream.is_cover_art and not is_carried_cover(stream) for stream in probe.other),
+        "subtitles_dropped": any(stream.codec not in TEXT_CODECS for stream in subtitles),
+        "chapters_dropped": len(probe.chapters) >= MAX_CHAPTERS,
+        "captions_dropped": video.has_captions and not is_copy,
+        "subtitle_styles_dropped": any(stream.codec in STYLED_CODECS for stream in subtitles),
         "further_video_dropped": any(stream.kind == "video" and not stream.is_cover_art for stream in probe.other),
         "data_dropped": any(stream.kind in {"data", "attachment", "unknown"} for stream in probe.other),
     }

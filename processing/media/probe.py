@@ -6,7 +6,8 @@ Invariant: every fact is copied while the file is open; text of the file is vali
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as AvVideoStream
 
+from processing.media.companions import MAX_CHAPTERS, chapters_of
 from processing.media.errors import ResourceExceeded
 from processing.media.sources import is_cover_art, open_source, packets_of, picture_stream, prepare_decoder
 from processing.media.specs import AudioStream, Colour, MediaProbe, OtherStream, VideoStream
@@ -24,6 +26,7 @@ from processing.media.specs import AudioStream, Colour, MediaProbe, OtherStream,
 MAX_TAGS = 64
 MAX_TAG_KEY_CHARACTERS = 64
 MAX_TAG_CHARACTERS = 1_000
+MAX_TITLE_CHARACTERS = 200
 FIRST_FRAME_PACKETS = 200
 """How many packets may pass before the first frame, from which the display matrix is read."""
 MAX_RATE = Fraction(100_000)
@@ -48,7 +51,11 @@ def probe(path: Path) -> MediaProbe:
     with open_source(path) as container:
         video = picture_stream(container)
         audio = tuple(_audio(stream) for stream in container.streams.audio if stream.codec_context is not None)
-        taken = {video.index, *(stream.index for stream in audio)}
+        chapters = tuple(
+            replace(chapter, title=clean_text(chapter.title, MAX_TITLE_CHARACTERS))
+            for chapter in chapters_of(container, MAX_CHAPTERS)
+        )
+        taken = {video.index, *(stream.index for stream in audio), *_chapter_tracks(container, len(chapters))}
         other = tuple(_other(stream) for stream in container.streams if stream.index not in taken)
         return MediaProbe(
             container=container.format.name,
@@ -56,7 +63,7 @@ def probe(path: Path) -> MediaProbe:
             bit_rate_bps_from_header=container.bit_rate or None,
             audio=audio,
             other=other,
-            chapters=len(container.chapters()),
+            chapters=chapters,
             tags=clean_tags(container.metadata),
             video=_video(container, video),
         )
@@ -117,6 +124,7 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
         duration_seconds_from_header=_seconds(stream.duration, stream.time_base),
         language=_language(stream),
         tags=clean_tags(stream.metadata),
+        has_captions="A53_CC" in side_data,
     )
 
 
@@ -143,7 +151,16 @@ def _other(stream: Any) -> OtherStream:
         codec=_codec(stream),
         language=_language(stream),
         is_cover_art=is_cover_art(stream),
+        is_default=bool(stream.disposition & av.stream.Disposition.default),
+        tags=clean_tags(stream.metadata),
     )
+
+
+def _chapter_tracks(container: InputContainer, chapters: int) -> Iterator[int]:
+    """Yield the tracks that MOV and MP4 keep chapters in, told by having as many entries as there are chapters."""
+    for stream in container.streams if chapters else ():
+        if stream.type == "data" and stream.frames == chapters and container.format.name.startswith("mov"):
+            yield stream.index
 
 
 def _first_frame(container: InputContainer, stream: AvVideoStream) -> VideoFrame | None:

@@ -78,6 +78,8 @@ class PlanRequest:
     source_digest: str
     chosen: Chosen
     output: str
+    strip_tags: bool = False
+    """Leave out what the file says of where, when and by whom it was made; languages stay."""
     by_decoding: bool = False
     """Read the timeline from a decode of everything: how to plan again after a TimelineMismatch."""
 

@@ -5,7 +5,7 @@ Invariant: content decides, never the name; nothing but the file itself is opene
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,6 +119,13 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
             return
         if packet.size:
             yield packet
+
+
+def read_only(container: InputContainer, streams: Sequence[av.stream.Stream]) -> None:
+    """Have the container skip all packets but those of `streams`."""
+    wanted = {stream.index for stream in streams}
+    for stream in container.streams:
+        stream.discard = av.stream.Discard.default if stream.index in wanted else av.stream.Discard.all
 
 
 def prepare_decoder(stream: VideoStream, *, threads: int = 1) -> VideoCodecContext:

@@ -45,6 +45,8 @@ class VideoStream:
     duration_seconds_from_header: float | None
     language: str | None
     tags: dict[str, str]
+    has_captions: bool = False
+    """Whether the first frame carries closed captions (CEA-608 or 708)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,18 @@ class OtherStream:
     codec: str | None
     language: str | None
     is_cover_art: bool
+    is_default: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A named part of the video, [start, stop) in ticks of `time_base` on the source's clock."""
+
+    start: int
+    stop: int
+    time_base: Fraction
+    title: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +98,7 @@ class MediaProbe:
     video: VideoStream
     audio: tuple[AudioStream, ...]
     other: tuple[OtherStream, ...]
-    chapters: int
+    chapters: tuple[Chapter, ...]
     tags: dict[str, str]
 
 
@@ -247,6 +261,17 @@ class AudioReceipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubtitleReceipt:
+    """What became of one subtitle stream."""
+
+    index: int
+    codec: str
+    mode: Literal["copied", "converted", "dropped"]
+    cues: int
+    """How many stand in the result; cues shown at once became one more cue where they overlap."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What a finished job proves of itself, measured on the written file."""
 
@@ -269,6 +294,13 @@ class Receipt:
     corrupt_frames: int
     dropped_streams: tuple[str, ...]
     warnings: tuple[str, ...]
+    subtitles: tuple[SubtitleReceipt, ...] = ()
+    chapters: int = 0
+    cover_pictures: int = 0
+    tags: dict[str, str] = field(default_factory=dict)
+    """What the result says of itself, as it was read back."""
+    dropped_tags: tuple[str, ...] = ()
+    """Names of the source's tags that MP4 has no place for."""
 
 
 @dataclass(frozen=True, kw_only=True)

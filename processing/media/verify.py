@@ -10,14 +10,26 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from processing.media.companions import Companions, dropped_tags, is_carried_cover, kept_tags, missing, read_companions
 from processing.media.durable import sha256_of
 from processing.media.encode import written_aspect
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.probe import probe
 from processing.media.sound import PayloadDigest, TrackRecord, codec_of
-from processing.media.sources import open_source
-from processing.media.specs import AudioReceipt, AudioStream, Colour, Plan, Receipt, SegmentResult, VideoStream
+from processing.media.sources import open_source, read_only
+from processing.media.specs import (
+    AudioReceipt,
+    AudioStream,
+    Colour,
+    OtherStream,
+    Plan,
+    Receipt,
+    SegmentResult,
+    SubtitleReceipt,
+    VideoStream,
+)
+from processing.media.subtitles import TEXT_CODECS, CueDigest, SubtitleRecord, written_cues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +41,8 @@ class Promise:
     start: int
     """Where the first frame stands after the common origin, in ticks of the encoding."""
     tracks: tuple[TrackRecord, ...]
+    subtitles: tuple[SubtitleRecord, ...]
+    companions: Companions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +52,8 @@ class _Measured:
     time_base: Fraction
     sound: dict[int, tuple[PayloadDigest, Fraction | None]]
     """By the stream's index in the output: its payload and when its first packet is heard, in seconds."""
+    subtitles: dict[int, CueDigest]
+    companions: Companions
     duration_seconds: float
 
 
@@ -52,6 +68,8 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         *_picture_differences(measured.video, plan),
         *([] if pts_equal else [_pts_difference(measured, promise)]),
         *_sound_differences(audio, measured, promise, plan.encoding.time_base),
+        *_subtitle_differences(measured, promise),
+        *missing(promise.companions, measured.companions),
     ]
     if differences:
         raise OutputMismatch("; ".join(differences))
@@ -78,9 +96,16 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         sha256=sha256_of(output),
         fingerprints=tuple(sorted({result.fingerprint for result in results} | {fingerprint()})),
         corrupt_frames=sum(result.corrupt_frames for result in results),
-        dropped_streams=tuple(f"{other.kind} stream {other.index} ({other.codec})" for other in plan.probe.other)
+        dropped_streams=tuple(
+            f"{other.kind} stream {other.index} ({other.codec})" for other in _left_behind(plan.probe.other, promise)
+        )
         + tuple(f"audio stream {stream.index} ({stream.codec})" for stream in lost),
         warnings=plan.warnings + _warnings(plan, promise, results, lost),
+        subtitles=_subtitle_receipts(plan, promise),
+        chapters=len(measured.companions.chapters),
+        cover_pictures=len(measured.companions.covers),
+        tags=kept_tags(measured.companions.tags),
+        dropped_tags=dropped_tags(plan.probe.tags),
     )
 
 
@@ -103,13 +128,24 @@ def _measure(path: Path) -> _Measured:
             if packet.stream_index not in first and packet.pts is not None and packet.time_base:
                 first[packet.stream_index] = packet.pts * packet.time_base
         duration_seconds = float(container.duration or 0) / 1_000_000
+        companions = read_companions(container)
+        subtitles = [stream.index for stream in container.streams.subtitles]
     return _Measured(
         video=facts.video,
         shown=sorted(stamps),
         time_base=facts.video.time_base,
         sound={index: (digest, first.get(index)) for index, digest in sound.items()},
+        subtitles={index: _cues(path, index) for index in subtitles},
+        companions=companions,
         duration_seconds=duration_seconds,
     )
+
+
+def _cues(path: Path, index: int) -> CueDigest:
+    with open_source(path) as container:
+        stream = container.streams[index]
+        read_only(container, [stream])
+        return written_cues(container.demux(stream))
 
 
 def _pts_equal(measured: _Measured, promise: Promise, tick: Fraction) -> bool:
@@ -185,11 +221,38 @@ def _sound_differences(
     return differences
 
 
+def _subtitle_differences(measured: _Measured, promise: Promise) -> list[str]:
+    return [
+        f"subtitle stream {record.index}: {record.cues} cues differ from those read"
+        for record in promise.subtitles
+        if measured.subtitles[record.output_index].hexdigest() != record.digest
+    ]
+
+
+def _subtitle_receipts(plan: Plan, promise: Promise) -> tuple[SubtitleReceipt, ...]:
+    kept = {record.index: record for record in promise.subtitles}
+    receipts = []
+    for stream in plan.probe.other:
+        record = kept.get(stream.index)
+        if record is not None:
+            receipts.append(SubtitleReceipt(index=stream.index, codec=record.codec, mode=record.mode, cues=record.cues))
+        elif stream.kind == "subtitle":
+            codec = stream.codec or "unknown"
+            receipts.append(SubtitleReceipt(index=stream.index, codec=codec, mode="dropped", cues=0))
+    return tuple(receipts)
+
+
+def _left_behind(others: Sequence[OtherStream], promise: Promise) -> list[OtherStream]:
+    kept = {record.index for record in promise.subtitles} | promise.companions.cover_streams
+    return [stream for stream in others if stream.index not in kept]
+
+
 def _warnings(
     plan: Plan, promise: Promise, results: Sequence[SegmentResult], lost: Sequence[AudioStream]
 ) -> tuple[str, ...]:
     copied = {record.index for record in promise.tracks if record.mode == "copied"}
     transcoded = {record.index for record in promise.tracks if record.mode == "transcoded"}
+    left = _left_behind(plan.probe.other, promise)
     found = {
         "frames_missing": len(promise.shown) < len(plan.timeline.pts),
         "frames_corrupt": any(result.corrupt_frames for result in results),
@@ -197,5 +260,7 @@ def _warnings(
         "audio_aac_added": bool(transcoded & copied),
         "audio_damaged": any(record.undecoded_packets for record in promise.tracks),
         "audio_dropped": bool(lost),
+        "subtitles_dropped": any(stream.kind == "subtitle" and stream.codec in TEXT_CODECS for stream in left),
+        "cover_art_dropped": any(is_carried_cover(stream) for stream in left),
     }
     return tuple(code for code, holds in found.items() if holds)

@@ -96,7 +96,7 @@ def media_probe(**changes: object) -> MediaProbe:
         video=VideoStream(**{**values, **changes}),  # type: ignore[arg-type]
         audio=(),
         other=(),
-        chapters=0,
+        chapters=(),
         tags={},
     )
 

@@ -44,6 +44,7 @@ class Command(BaseCommand):
             "--strength", type=_strength, default=1.0, help=f"share of what is chosen, 0 to {MOST_STRENGTH:g}"
         )
         parser.add_argument("--compare", type=Path, help="write a picture before and after beside each other (PNG)")
+        parser.add_argument("--strip-tags", action="store_true", help="leave out place, time and all other tags")
         parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
         parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
 
@@ -60,7 +61,9 @@ class Command(BaseCommand):
                 MediaProcesses(address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES) as processes,
             ):
                 job = LocalJob(processes, source, folder, slots=_cores(), on_progress=bar.show)
-                result = job.run(preset=options["preset"], strength=options["strength"])
+                result = job.run(
+                    preset=options["preset"], strength=options["strength"], strip_tags=options["strip_tags"]
+                )
                 if picture is not None:
                     job.compare().replace(picture)
                 result.path.replace(output)

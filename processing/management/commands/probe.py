@@ -85,4 +85,4 @@ def _others(probe: MediaProbe) -> Iterator[tuple[str, str]]:
         language = f", {stream.language}" if stream.language else ""
         yield "also", f"#{stream.index} {stream.kind} {stream.codec or 'of unknown codec'}{art}{language}"
     if probe.chapters:
-        yield "chapters", str(probe.chapters)
+        yield "chapters", ", ".join(chapter.title or "untitled" for chapter in probe.chapters)

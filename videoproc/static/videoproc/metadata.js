@@ -46,7 +46,7 @@ export function table(metadata) {
       ["Container", probe.container],
       ["Size", size(metadata.size_bytes)],
       ["Duration", duration(metadata.duration_seconds)],
-      ["Chapters", probe.chapters ? count(probe.chapters) : null],
+      ["Chapters", probe.chapters.length ? count(probe.chapters.length) : null],
       ["SHA-256", metadata.sha256],
     ]],
     ["Picture", picture(metadata)],
