@@ -77,7 +77,8 @@ class SegmentEncoder:
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
         """Append a yuv420p frame of the encoding's size, shown from `pts` (ticks of the encoding, strictly increasing).
 
-        The frame's own stamp and picture type are overwritten: the source's choice of I-frames is not ours.
+        The frame's own stamp and picture type are overwritten: the source's choice of I-frames is not ours. x264 copies
+        the picture, so the frame may be filled anew when this returns.
         """
         if self._last_pts is not None and pts <= self._last_pts:
             raise OutputMismatch(f"frame {self._frames}: pts {pts} does not follow {self._last_pts}")
@@ -108,13 +109,21 @@ class SegmentEncoder:
             self._output.mux(packet)
 
 
+def new_frame(height: int, width: int) -> tuple[av.VideoFrame, Planes]:
+    """Return a yuv420p frame of undefined content and its planes, to be written to as long as the frame lives."""
+    frame = av.VideoFrame(width, height, "yuv420p")
+    y, u, v = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in frame.planes
+    )
+    return frame, Planes(y, u, v)
+
+
 def frame_of(planes: Planes) -> av.VideoFrame:
     """Return a new yuv420p frame holding a copy of 8-bit planes y (height x width), u and v (half of each)."""
-    height, width = planes.y.shape
-    frame = av.VideoFrame(width, height, "yuv420p")
-    for target, source in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
-        rows = np.frombuffer(memoryview(target), np.uint8).reshape(target.height, target.line_size)
-        rows[:, : target.width] = source
+    frame, targets = new_frame(*planes.y.shape)
+    for target, source in zip(targets, planes, strict=True):
+        np.copyto(target, source)
     return frame
 
 

@@ -6,6 +6,7 @@ source could not give; warm-up frames pass the filters and are never written.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +15,18 @@ import cv2
 
 from processing.media.clock import decode_delay, frame_rate, lead_in, ticks
 from processing.media.decode import DecodedFrame, decode_segment
-from processing.media.encode import SegmentEncoder, frame_of
+from processing.media.encode import SegmentEncoder, new_frame
 from processing.media.enhancement.enhancer import Enhancer
+from processing.media.enhancement.planes import Planes
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.pictures import Normaliser
 from processing.media.specs import Plan, SegmentResult
-from processing.media.stages import run_stages
+from processing.media.stages import ITEMS_BETWEEN, run_stages
 
 Report = Callable[[int], None]
+Picture = tuple[av.VideoFrame, Planes]
+"""A frame to encode, and its planes to write to."""
 
 
 def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: Report) -> SegmentResult:
@@ -43,17 +47,25 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
     stamps = [stamp + delay for stamp in ticks(plan, segment.start, segment.stop)]
     frames_out = 0
 
-    def change(decoded: DecodedFrame) -> tuple[av.VideoFrame, int] | None:
-        planes = enhancer.process(normaliser.planes(decoded.frame), decoded.pts)
+    # Frames go round: one is filled, as many wait as may, one is encoded. New memory for each would cost page faults.
+    size = (plan.encoding.height_px, plan.encoding.width_px)
+    free = deque(new_frame(*size) for _ in range(ITEMS_BETWEEN + 2))
+
+    def change(decoded: DecodedFrame) -> tuple[Picture, int] | None:
+        picture = free.popleft()
+        enhancer.process(normaliser.planes(decoded.frame), decoded.pts, picture[1])
         if decoded.is_warmup:
+            free.append(picture)
             return None
-        return frame_of(planes), stamps[decoded.index - segment.start]
+        return picture, stamps[decoded.index - segment.start]
 
     with SegmentEncoder(output, plan.encoding, frame_rate(plan.timeline), lead_in(plan, segment.start)) as encoder:
 
-        def write(changed: tuple[av.VideoFrame, int]) -> None:
+        def write(changed: tuple[Picture, int]) -> None:
             nonlocal frames_out
-            encoder.encode(*changed)
+            picture, stamp = changed
+            encoder.encode(picture[0], stamp)
+            free.append(picture)
             frames_out += 1
             report(frames_out)
 

@@ -6,7 +6,7 @@ eight frames before it continues its neighbour without a seam.
 
 from __future__ import annotations
 
-from processing.media.enhancement.planes import Planes, new_planes
+from processing.media.enhancement.planes import Planes
 from processing.media.enhancement.spatial import SpatialDenoise
 from processing.media.enhancement.temporal import LAGS, TemporalDenoise
 
@@ -16,7 +16,6 @@ CHROMA_LEVELS = 2
 """Chroma noise is coarser than luma noise to the eye, and its planes are a quarter the size."""
 LEAST_SIGMA = 0.3
 """Below it 8-bit rounding is all there is; an operation built for less would only cost time."""
-BUFFERS = 3
 
 
 class Denoise:
@@ -31,17 +30,14 @@ class Denoise:
         self._sigma_chroma = max(sigma_chroma, LEAST_SIGMA)
         self._shape: tuple[int, ...] = ()
 
-    def process(self, planes: Planes) -> Planes:
-        """Return the picture without its noise; the returned arrays are overwritten by the third call after this."""
+    def process(self, planes: Planes, out: Planes) -> None:
+        """Write the picture without its noise to `out`, which may be `planes`."""
         if planes.y.shape != self._shape:
             self._start(*planes.y.shape)
         mean, removed = self._temporal.process(planes)
-        out = self._out[self._calls % BUFFERS]
-        self._calls += 1
-        self._luma.process(mean.y, removed, out.y)
+        self._luma.process(mean.y, removed, out.y, mean.small)
         self._chroma.process(mean.u, removed, out.u)
         self._chroma.process(mean.v, removed, out.v)
-        return out
 
     def reset(self) -> None:
         """Forget the pictures seen: the next one is the first of a new run."""
@@ -49,9 +45,7 @@ class Denoise:
 
     def _start(self, height: int, width: int) -> None:
         self._shape = (height, width)
-        self._calls = 0
         half = (height // 2, width // 2)
         self._temporal = TemporalDenoise(self._sigma_luma, self._sigma_chroma, height, width)
         self._luma = SpatialDenoise(self._sigma_luma, height, width, LUMA_LEVELS)
         self._chroma = SpatialDenoise(self._sigma_chroma, *half, CHROMA_LEVELS)
-        self._out = [new_planes(height, width) for _ in range(BUFFERS)]

@@ -7,8 +7,10 @@ Invariant: the output depends on the plan and the last eight pictures only (LOOK
 
 from __future__ import annotations
 
+import numpy as np
+
 from processing.media.enhancement.denoise import LOOK_BACK_FRAMES, Denoise
-from processing.media.enhancement.planes import Planes, luma_bounds
+from processing.media.enhancement.planes import Planes, luma_bounds, new_planes
 from processing.media.enhancement.sharpen import Sharpen
 from processing.media.enhancement.tone import Tone, is_identity
 from processing.media.specs import Enhancement
@@ -48,19 +50,28 @@ class Enhancer:
         """Whether every picture comes back as it went in."""
         return self._denoise is None and self._tone is None and self._sharpen is None
 
-    def process(self, planes: Planes, pts: int) -> Planes:
-        """Return the enhanced picture, shown at `pts` ticks; the input is neither written to nor kept.
+    def process(self, planes: Planes, pts: int, out: Planes | None = None) -> Planes:
+        """Write the enhanced picture, shown at `pts` ticks, to `out` and return it; the input is never written to.
 
-        The identity returns its input. Otherwise the returned arrays are the enhancer's own and hold until the third
-        call after this one (where only luma is worked on, chroma is the input's): copy what must live longer.
+        Without `out` the result is a new picture, the input itself where nothing is done.
         """
+        if out is None:
+            if self.is_identity:
+                return planes
+            out = new_planes(*planes.y.shape)
+        if self.is_identity:
+            for plane, target in zip(planes, out, strict=True):
+                np.copyto(target, plane)
+        # Each operation after the first works on `out` in place.
         if self._denoise is not None:
-            planes = self._denoise.process(planes)
+            self._denoise.process(planes, out)
+            planes = out
         if self._tone is not None:
-            planes = self._tone.process(planes, pts)
+            self._tone.process(planes, pts, out)
+            planes = out
         if self._sharpen is not None:
-            planes = self._sharpen.process(planes)
-        return planes
+            self._sharpen.process(planes, out)
+        return out
 
     def reset(self) -> None:
         """Forget the pictures seen, as before a jump: the next one is the first of a new run."""

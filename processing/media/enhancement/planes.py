@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+Signed = NDArray[np.int8]
+"""A plane's code values less 128: a difference of two is then one saturating subtraction, not one for each sign."""
 
 
 class Planes(NamedTuple):
@@ -38,23 +40,56 @@ def new_planes(height: int, width: int) -> Planes:
     return Planes(new_plane(height, width), new_plane(*half), new_plane(*half))
 
 
+def new_signed(height: int, width: int) -> Signed:
+    """Return a signed plane of an operation's own."""
+    return np.zeros((height, width), np.int8)
+
+
+def to_signed(plane: Plane, out: Signed) -> None:
+    """Write `plane` less 128 to `out`: in two's complement the top bit flipped."""
+    np.bitwise_xor(plane, 128, out=out.view(np.uint8))
+
+
+def to_plane(signed: Signed, out: Plane) -> None:
+    """Write `signed` plus 128 to `out`."""
+    np.bitwise_xor(signed.view(np.uint8), 128, out=out)
+
+
 def halve(plane: Plane, out: Plane) -> None:
-    """Write the means of each 2x2 pixels of `plane` to `out`, half as high and wide (an odd last one is spread)."""
-    cv2.resize(plane, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_AREA)
+    """Write the means of each 2x2 pixels of `plane` to `out`, half as high and wide; an odd last row or column is left.
+
+    A resize by anything but exactly two costs ten times as much.
+    """
+    height, width = out.shape
+    cv2.resize(plane[: 2 * height, : 2 * width], (width, height), dst=out, interpolation=cv2.INTER_AREA)
 
 
 def widen(plane: Plane, out: Plane) -> None:
     """Write each sample of `plane` to 2x2 pixels of `out`, a third of the price of cv2.resize.
 
-    For maps of weights, which are smooth already.
+    For maps of weights, which are smooth already. An odd last row or column of `out` repeats the one before.
     """
     height, width = plane.shape
-    if out.shape != (2 * height, 2 * width):
+    if out.shape[0] < 2 * height or out.shape[1] < 2 * width:
         cv2.resize(plane, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_NEAREST)
         return
-    rows = out.reshape(height, 2, 2 * width)
-    cv2.merge((plane, plane), dst=rows[:, 0].reshape(height, width, 2))
-    rows[:, 1] = rows[:, 0]
+    even = out[: 2 * height, : 2 * width]
+    cv2.merge((plane, plane), dst=even[::2].reshape(height, width, 2))
+    even[1::2] = even[::2]
+    _repeat_last(out, 2 * height, 2 * width)
+
+
+def enlarge(plane: Plane, out: Plane) -> None:
+    """Write `plane` to `out`, twice as high and wide, linearly interpolated; an odd last row or column is a repeat."""
+    height, width = min(2 * plane.shape[0], out.shape[0]), min(2 * plane.shape[1], out.shape[1])
+    cv2.resize(plane, (width, height), dst=out[:height, :width], interpolation=cv2.INTER_LINEAR_EXACT)
+    _repeat_last(out, height, width)
+
+
+def _repeat_last(out: Plane, height: int, width: int) -> None:
+    """Fill what `out` has beyond `height` and `width` with the last row and column inside."""
+    out[:height, width:] = out[:height, width - 1 : width]
+    out[height:] = out[height - 1]
 
 
 def double(plane: Plane, times: int) -> None:

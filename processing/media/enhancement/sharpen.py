@@ -11,7 +11,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from processing.media.enhancement.planes import Plane, Planes, double, halve, widen
+from processing.media.enhancement.planes import (
+    Plane,
+    Planes,
+    double,
+    halve,
+    new_plane,
+    new_signed,
+    to_plane,
+    to_signed,
+    widen,
+)
 
 NOISE_IN_DETAIL = 0.71
 """Mean absolute 5x5 Gaussian detail of white noise of deviation 1: 0.89 (what [1 4 6 4 1] leaves) times 0.798."""
@@ -20,13 +30,12 @@ STRONG_ENERGY = 14.0
 OVERSHOOT = 3.0
 """Code values by which a sharpened pixel may pass its neighbours."""
 ENERGY_DOUBLINGS = 3
-GAIN_UNIT = 128.0
+GAIN_UNIT = 64.0
 MOST_GAIN = 1.9
-BUFFERS = 3
 
 
 def make_amount_table(strength: float, sigma: float) -> Plane:
-    """Return the table from local energy (in 1/8 code values) to the added share of detail (in 1/128)."""
+    """Return the table from local energy (in 1/8 code values) to the added share of detail (in 1/64)."""
     energy = np.arange(256) / 2**ENERGY_DOUBLINGS
     floor = NOISE_IN_DETAIL * sigma + 0.3
     above = np.clip((energy - 1.3 * floor) / (1.5 * floor), 0.0, 1.0)
@@ -39,44 +48,41 @@ class Sharpen:
 
     def __init__(self, strength: float, sigma: float) -> None:
         self._amounts = make_amount_table(strength, sigma)
-        self._shape: tuple[int, ...] = ()
-        self._calls = 0
+        self._square = np.ones((3, 3), np.uint8)
+        self._low = new_plane(0, 0)
 
-    def process(self, planes: Planes) -> Planes:
-        """Return the picture sharpened; the returned luma is overwritten by the third call after this."""
+    def process(self, planes: Planes, out: Planes) -> None:
+        """Write the picture sharpened to `out`, which may be `planes`; chroma is copied where it is not."""
         y = planes.y
-        if y.shape != self._shape:
-            self._start(y)
-        out = self._out[self._calls % BUFFERS]
-        self._calls += 1
-        low, more, less, amount, energy = self._low, self._more, self._less, self._amount, self._energy
+        if y.shape != self._low.shape:
+            self._start(*y.shape)
+        low, amount, energy, detail, signed = self._low, self._amount, self._energy, self._detail, self._signed
         cv2.GaussianBlur(y, (5, 5), 0, dst=low)
-        cv2.subtract(y, low, dst=more)
-        cv2.subtract(low, y, dst=less)
-        cv2.add(more, less, dst=amount)
+        cv2.absdiff(y, low, dst=amount)
         halve(amount, energy)
         double(energy, ENERGY_DOUBLINGS)
         cv2.blur(energy, (3, 3), dst=self._blurred)
         cv2.LUT(self._blurred, self._amounts, dst=energy)
         widen(energy, amount)
-        cv2.multiply(more, amount, dst=more, scale=1 / GAIN_UNIT)
-        cv2.multiply(less, amount, dst=less, scale=1 / GAIN_UNIT)
-        cv2.add(y, more, dst=out)
-        cv2.subtract(out, less, dst=out)
+        to_signed(y, signed)
+        to_signed(low, detail)
+        cv2.subtract(signed, detail, dst=detail)
+        cv2.multiply(detail, amount.view(np.int8), dst=detail, scale=1 / GAIN_UNIT)
+        cv2.add(signed, detail, dst=signed)
         # Bounds: what the neighbourhood holds, and a little more.
-        cv2.dilate(y, self._square, dst=more)
-        cv2.add(more, OVERSHOOT, dst=more)
-        cv2.min(out, more, dst=out)
-        cv2.erode(y, self._square, dst=less)
-        cv2.subtract(less, OVERSHOOT, dst=less)
-        cv2.max(out, less, dst=out)
-        return Planes(out, planes.u, planes.v)
+        cv2.dilate(y, self._square, dst=low)
+        cv2.add(low, OVERSHOOT, dst=low)
+        cv2.erode(y, self._square, dst=amount)
+        cv2.subtract(amount, OVERSHOOT, dst=amount)
+        to_plane(signed, out.y)
+        cv2.min(out.y, low, dst=out.y)
+        cv2.max(out.y, amount, dst=out.y)
+        if out.u is not planes.u:
+            np.copyto(out.u, planes.u)
+            np.copyto(out.v, planes.v)
 
-    def _start(self, y: Plane) -> None:
-        self._shape = y.shape
-        height, width = y.shape
+    def _start(self, height: int, width: int) -> None:
         small = (max(height // 2, 1), max(width // 2, 1))
-        self._square = np.ones((3, 3), np.uint8)
-        self._low, self._more, self._less, self._amount = (np.empty_like(y) for _ in range(4))
-        self._energy, self._blurred = np.empty(small, np.uint8), np.empty(small, np.uint8)
-        self._out = [np.empty_like(y) for _ in range(BUFFERS)]
+        self._low, self._amount = new_plane(height, width), new_plane(height, width)
+        self._detail, self._signed = new_signed(height, width), new_signed(height, width)
+        self._energy, self._blurred = new_plane(*small), new_plane(*small)

@@ -11,7 +11,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from processing.media.enhancement.planes import Plane, double, doublings, halve, new_plane, widen
+from processing.media.enhancement.planes import (
+    Plane,
+    Signed,
+    double,
+    doublings,
+    enlarge,
+    halve,
+    new_plane,
+    new_signed,
+    to_plane,
+    to_signed,
+    widen,
+)
 from processing.media.enhancement.temporal import LOG_STEPS_PER_OCTAVE
 
 NOISE_IN_DETAIL = 0.64
@@ -20,6 +32,7 @@ MARGIN = 1.08
 """Noise is taken for a little more than it is: grain left in flat parts is seen sooner than texture lost."""
 REACH = 5.0
 """Multiples of the noise up to which energy is told apart; beyond it, nearly all detail is kept anyway."""
+LOSS_UNIT = 128.0
 
 
 class SpatialDenoise:
@@ -30,56 +43,61 @@ class SpatialDenoise:
         floor = float(np.hypot(NOISE_IN_DETAIL * sigma, 0.15)) * MARGIN
         self._doublings = doublings(REACH * floor)
         self._log = _log_table()
-        self._gain = make_gain_table(floor * 2.0**self._doublings)
+        self._loss = make_loss_table(floor * 2.0**self._doublings)
         small = (max(height // 2, 1), max(width // 2, 1))
-        self._low, self._more, self._less, self._factor = (new_plane(height, width) for _ in range(4))
+        self._plane, self._low, self._factor = (new_plane(height, width) for _ in range(3))
+        self._change, self._scratch = new_signed(height, width), new_signed(height, width)
         self._energy, self._blurred = new_plane(*small), new_plane(*small)
         self._removed = new_plane(*small)
         self._below: SpatialDenoise | None = None
         if levels > 1 and min(small) > 4:
             self._below = SpatialDenoise(sigma / 2.0, *small, levels - 1)
-            self._half, self._half_out, self._half_less = new_plane(*small), new_plane(*small), new_plane(*small)
-            self._mended = new_plane(height, width)
+            self._half, self._half_signed = new_plane(*small), new_signed(*small)
+            self._mended = new_signed(height, width)
 
-    def process(self, plane: Plane, removed: Plane, out: Plane) -> None:
-        """Write the denoised `plane` to `out`; `removed` is the map of noise already gone, of any size."""
+    def process(self, signed: Signed, removed: Plane, out: Plane, half: Signed | None = None) -> None:
+        """Write the denoised plane to `out`; `removed` is the map of noise already gone, of any size.
+
+        `half` is the plane at half the size, where the caller has it already.
+        """
+        cv2.add(signed, self._change_of(signed, removed, half), dst=self._scratch)
+        to_plane(self._scratch, out)
+
+    def _change_of(self, signed: Signed, removed: Plane, half: Signed | None) -> Signed:
+        """Return what is to be added to the plane; overwritten by the next call."""
+        plane, low, factor, change = self._plane, self._low, self._factor, self._change
         if self._below is not None:
-            plane = self._mend_coarse(plane, removed, self._below)
-        low, more, less = self._low, self._more, self._less
+            carried = self._carried(signed, removed, half, self._below)
+            signed = cv2.add(signed, carried, dst=self._mended)
+        to_plane(signed, plane)
         cv2.GaussianBlur(plane, (3, 3), 0, dst=low)
-        cv2.subtract(plane, low, dst=more)
-        cv2.subtract(low, plane, dst=less)
-        cv2.add(more, less, dst=self._factor)
+        cv2.absdiff(plane, low, dst=factor)
+        to_signed(low, change)
+        cv2.subtract(change, signed, dst=change)
         energy = self._energy
-        halve(self._factor, energy)
+        halve(factor, energy)
         double(energy, self._doublings)
         cv2.blur(energy, (3, 3), dst=self._blurred)
         cv2.LUT(self._blurred, self._log, dst=energy)
         cv2.add(energy, self._fit(removed), dst=energy)
-        cv2.LUT(energy, self._gain, dst=energy)
-        widen(energy, self._factor)
-        cv2.multiply(more, self._factor, dst=more, scale=1 / 256)
-        cv2.multiply(less, self._factor, dst=less, scale=1 / 256)
-        cv2.add(low, more, dst=out)
-        cv2.subtract(out, less, dst=out)
+        cv2.LUT(energy, self._loss, dst=energy)
+        widen(energy, factor)
+        cv2.multiply(change, factor.view(np.int8), dst=change, scale=1 / LOSS_UNIT)
+        if self._below is not None:
+            cv2.add(change, carried, dst=change)
+        return change
 
-    def _mend_coarse(self, plane: Plane, removed: Plane, below: SpatialDenoise) -> Plane:
-        """Return `plane` with what the half-size filter changes, carried up by linear interpolation."""
-        half, after, less = self._half, self._half_out, self._half_less
-        halve(plane, half)
-        below.process(half, removed, after)
-        # One signed difference around 128 is carried up instead of two unsigned ones.
-        cv2.subtract(half, after, dst=less)
-        cv2.subtract(after, half, dst=after)
-        cv2.add(after, 128.0, dst=after)
-        cv2.subtract(after, less, dst=after)
-        carried = self._factor
-        cv2.resize(after, (carried.shape[1], carried.shape[0]), dst=carried, interpolation=cv2.INTER_LINEAR_EXACT)
-        cv2.subtract(carried, 128.0, dst=self._more)
-        cv2.subtract(128.0, carried, dst=self._less)
-        cv2.add(plane, self._more, dst=self._mended)
-        cv2.subtract(self._mended, self._less, dst=self._mended)
-        return self._mended
+    def _carried(self, signed: Signed, removed: Plane, half: Signed | None, below: SpatialDenoise) -> Signed:
+        """Return what the half-size filter changes, carried up to this size by linear interpolation."""
+        if half is None:
+            to_plane(signed, self._plane)
+            halve(self._plane, self._half)
+            to_signed(self._half, self._half_signed)
+            half = self._half_signed
+        to_plane(below._change_of(half, removed, None), self._half)
+        enlarge(self._half, self._factor)
+        to_signed(self._factor, self._scratch)
+        return self._scratch
 
     def _fit(self, removed: Plane) -> Plane:
         if removed.shape == self._removed.shape:
@@ -88,10 +106,11 @@ class SpatialDenoise:
         return self._removed
 
 
-def make_gain_table(floor: float) -> Plane:
-    """Return the table from energy, in log steps above 1, to the part of the detail that is kept (255 is all)."""
+def make_loss_table(floor: float) -> Plane:
+    """Return the table from energy, in log steps above 1, to the part of the detail taken out, in 1/128."""
     energy = 2.0 ** (np.arange(256) / LOG_STEPS_PER_OCTAVE)
-    return np.rint(255.0 * np.clip(1.0 - (floor / energy) ** 2, 0.0, 1.0)).astype(np.uint8)
+    kept = np.clip(1.0 - (floor / energy) ** 2, 0.0, 1.0)
+    return np.rint(LOSS_UNIT * (1.0 - kept)).clip(0, 127).astype(np.uint8)
 
 
 def _log_table() -> Plane:

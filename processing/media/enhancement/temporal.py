@@ -9,11 +9,23 @@ Invariant: arithmetic is 8-bit and scales are powers of two, so no vector unit a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from processing.media.enhancement.planes import Plane, Planes, double, doublings, halve, new_plane, new_planes, widen
+from processing.media.enhancement.planes import (
+    Plane,
+    Planes,
+    Signed,
+    double,
+    doublings,
+    halve,
+    new_plane,
+    new_signed,
+    to_signed,
+    widen,
+)
 
 LAGS = (1, 2, 4)
 LOG_STEPS_PER_OCTAVE = 32
@@ -24,6 +36,12 @@ GATE_SHUT_LUMA = 1.9
 GATE_SHUT_CHROMA = 2.2
 """Multiples of the difference that noise alone makes, between which a gate goes from open to shut; from footage."""
 
+HALF = 64
+"""The greatest weight of an older picture, in 1/128: with it, both count the same."""
+REMOVED_SHIFT = 2
+"""Equal parts of two pictures take half an octave of their noise: a weight of 64 makes 16 steps, smaller ones in
+proportion (within an eighth of an octave of the true logarithm, for less than a table would cost)."""
+
 MEAN_OF_NORMAL = 0.798
 """Mean of |n| for a normal n of deviation 1, and of the greater of two."""
 MEAN_OF_TWO_NORMALS = 1.128
@@ -33,7 +51,7 @@ ROUNDING = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A table from a blurred difference, doubled so many times, to the older picture's weight (128 is one half)."""
+    """A table from a blurred difference, doubled so many times, to the older picture's weight in 1/128."""
 
     doublings: int
     table: Plane
@@ -49,14 +67,16 @@ def make_gate(floor: float, shut: float) -> Gate:
     excess = np.arange(256) / 2.0**times / floor
     openness = np.clip((shut - excess) / (shut - GATE_OPEN), 0.0, 1.0)
     openness = openness * openness * (3.0 - 2.0 * openness)
-    return Gate(doublings=times, table=np.rint(128.0 * openness).astype(np.uint8))
+    return Gate(doublings=times, table=np.rint(HALF * openness).astype(np.uint8))
 
 
-def make_gain_table() -> Plane:
-    """Return the table from a weight to the noise removed, in log steps; the noise of both pictures is independent."""
-    weight = np.minimum(np.arange(256), 128) / 256.0
-    left = np.sqrt((1.0 - weight) ** 2 + weight**2)
-    return np.rint(-np.log2(left) * LOG_STEPS_PER_OCTAVE).astype(np.uint8)
+class History(NamedTuple):
+    """One picture as the cascade keeps it: its planes signed, and luma at half the size."""
+
+    y: Signed
+    u: Signed
+    v: Signed
+    small: Signed
 
 
 class _Stage:
@@ -67,42 +87,38 @@ class _Stage:
         self.luma = luma
         self.chroma = chroma
         half = (height // 2, width // 2)
-        self.slots = [(new_planes(height, width), new_plane(*half)) for _ in range(lag + 1)]
+        self.slots = [_new_history(height, width) for _ in range(lag + 1)]
         self.seen = 0
         self.weight = new_plane(*half)
-        self.scratch = new_plane(*half)
         self.wide_weight = new_plane(height, width)
 
-    def slot(self) -> Planes:
+    def slot(self) -> History:
         """Return the buffers to write the present picture to before `mean` is called."""
-        return self.slots[self.seen % len(self.slots)][0]
+        return self.slots[self.seen % len(self.slots)]
 
-    def mean(self, out: Planes, wide: Plane, narrow: Plane) -> Plane | None:
-        """Write the gated mean of the picture in `slot` to `out`; return the weights, or None where history is short.
-
-        `wide` and `narrow` are scratch of luma's and chroma's size.
-        """
-        now, small = self.slots[self.seen % len(self.slots)]
-        halve(now.y, small)
+    def mean(self, out: History, scratch: History) -> Plane | None:
+        """Write the gated mean of the picture in `slot` to `out`; return the weights, None where history is short."""
+        now = self.slots[self.seen % len(self.slots)]
         self.seen += 1
         if self.seen <= self.lag:
             for plane, target in zip(now, out, strict=True):
                 np.copyto(target, plane)
             return None
-        past, small_past = self.slots[self.seen % len(self.slots)]
-        weight, scratch = self.weight, self.scratch
+        past = self.slots[self.seen % len(self.slots)]
+        weight, first, second = self.weight, scratch.u, scratch.v
         # Chroma first: what changes in colour alone must not be averaged away either.
-        cv2.absdiff(now.u, past.u, dst=scratch)
-        cv2.absdiff(now.v, past.v, dst=weight)
-        cv2.max(scratch, weight, dst=scratch)
-        _blurred_weight(scratch, self.chroma, weight)
-        cv2.absdiff(small, small_past, dst=scratch)
-        _blurred_weight(scratch, self.luma, narrow)
+        cv2.absdiff(now.u, past.u, dst=first)
+        cv2.absdiff(now.v, past.v, dst=second)
+        cv2.max(first, second, dst=first)
+        _blurred_weight(first.view(np.uint8), self.chroma, weight)
+        cv2.absdiff(now.small, past.small, dst=first)
+        narrow = second.view(np.uint8)
+        _blurred_weight(first.view(np.uint8), self.luma, narrow)
         cv2.min(weight, narrow, dst=weight)
         widen(weight, self.wide_weight)
-        mix(now.y, past.y, self.wide_weight, out.y, wide)
-        mix(now.u, past.u, weight, out.u, narrow)
-        mix(now.v, past.v, weight, out.v, narrow)
+        mix(now.y, past.y, self.wide_weight, out.y, scratch.y)
+        for plane, older, target in zip(now[1:], past[1:], out[1:], strict=True):
+            mix(plane, older, weight, target, first)
         return weight
 
 
@@ -119,37 +135,37 @@ class TemporalDenoise:
             chroma = make_gate(MEAN_OF_TWO_NORMALS * sigma_chroma * difference, GATE_SHUT_CHROMA)
             self._stages.append(_Stage(lag, luma, chroma, height, width))
         half = (height // 2, width // 2)
-        self._out = new_planes(height, width)
-        self._wide = new_plane(height, width)
-        self._narrow = new_plane(*half)
-        self._removed = new_plane(*half)
-        self._gain = make_gain_table()
+        self._out, self._scratch = _new_history(height, width), _new_history(height, width)
+        self._small, self._step, self._removed = (new_plane(*half) for _ in range(3))
 
-    def process(self, planes: Planes) -> tuple[Planes, Plane]:
+    def process(self, planes: Planes) -> tuple[History, Plane]:
         """Return the averaged picture and the noise removed at each chroma sample, in 1/32 octaves of its deviation.
 
         The returned arrays are overwritten by the next call.
         """
         self._removed.fill(0)
-        for plane, target in zip(planes, self._stages[0].slot(), strict=True):
-            np.copyto(target, plane)
+        halve(planes.y, self._small)
+        for plane, target in zip((*planes, self._small), self._stages[0].slot(), strict=True):
+            to_signed(plane, target)
         for index, stage in enumerate(self._stages):
             out = self._stages[index + 1].slot() if index + 1 < len(self._stages) else self._out
-            weight = stage.mean(out, self._wide, self._narrow)
+            weight = stage.mean(out, self._scratch)
             if weight is not None:
-                cv2.LUT(weight, self._gain, dst=self._narrow)
-                cv2.add(self._removed, self._narrow, dst=self._removed)
+                np.right_shift(weight, REMOVED_SHIFT, out=self._step)
+                cv2.add(self._removed, self._step, dst=self._removed)
         return self._out, self._removed
 
 
-def mix(now: Plane, past: Plane, weight: Plane, out: Plane, scratch: Plane) -> None:
-    """Write now + (past - now) * weight / 256 to `out`, rounding to nearest; `out` is neither input."""
+def mix(now: Signed, past: Signed, weight: Plane, out: Signed, scratch: Signed) -> None:
+    """Write now + (past - now) * weight / 128 to `out`, rounding to nearest; `weight` is at most 127."""
     cv2.subtract(past, now, dst=scratch)
-    cv2.multiply(scratch, weight, dst=scratch, scale=1 / 256)
+    cv2.multiply(scratch, weight.view(np.int8), dst=scratch, scale=1 / 128)
     cv2.add(now, scratch, dst=out)
-    cv2.subtract(now, past, dst=scratch)
-    cv2.multiply(scratch, weight, dst=scratch, scale=1 / 256)
-    cv2.subtract(out, scratch, dst=out)
+
+
+def _new_history(height: int, width: int) -> History:
+    half = (height // 2, width // 2)
+    return History(new_signed(height, width), new_signed(*half), new_signed(*half), new_signed(*half))
 
 
 def _blurred_weight(difference: Plane, gate: Gate, out: Plane) -> None:

@@ -13,7 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.media.enhancement.planes import Plane, Planes, halve, luma_bounds
+from processing.media.enhancement.planes import (
+    Plane,
+    Planes,
+    halve,
+    luma_bounds,
+    new_plane,
+    new_signed,
+    to_plane,
+    to_signed,
+)
 from processing.media.specs import ToneCurve
 
 MOST_SLOPE = 6.0
@@ -22,9 +31,8 @@ MOST_GAIN = 2.2
 KNEE = 0.6
 """Where the gain's shoulder begins, on the output's side."""
 MOST_COLOUR_GAIN = 2.5
-COLOUR_UNIT = 64.0
-"""Chroma gains are held as 8-bit multiples of 1/64."""
-BUFFERS = 3
+COLOUR_UNIT = 32.0
+"""Chroma gains are held as multiples of 1/32, which fit 8 bits with a sign."""
 
 
 def lift_for(level: float, target: float, gain: float = 1.0) -> float:
@@ -59,7 +67,7 @@ def tone_table(gain: float, lift: float, colour_range: str) -> tuple[int, ...]:
 
 
 def colour_gains(table: tuple[int, ...], colour_range: str) -> Plane:
-    """Return the gain of chroma at each source luma, in 1/64.
+    """Return the gain of chroma at each source luma, in 1/32.
 
     Chroma that stayed while luma rose would look grey: saturation is their ratio. The square root of luma's own gain
     keeps it natural (full proportion makes lifted shadows garish, as their chroma noise and casts rise with it).
@@ -85,38 +93,21 @@ class Tone:
         self._starts = [curve.pts for curve in ordered]
         self._tables = [np.asarray(curve.table, np.uint8) for curve in ordered]
         self._gains = [colour_gains(curve.table, colour_range) for curve in ordered]
-        self._shape: tuple[int, ...] = ()
-        self._calls = 0
+        self._gain, self._part = new_plane(0, 0), new_signed(0, 0)
 
-    def process(self, planes: Planes, pts: int) -> Planes:
-        """Return the picture toned; the returned arrays are overwritten by the third call after this."""
+    def process(self, planes: Planes, pts: int, out: Planes) -> None:
+        """Write the picture toned to `out`, which may be `planes`."""
         index = max(bisect_right(self._starts, pts) - 1, 0)
-        if planes.y.shape != self._shape:
-            self._start(planes)
-        out = self._out[self._calls % BUFFERS]
-        self._calls += 1
-        cv2.LUT(planes.y, self._tables[index], dst=out.y)
-        gain = self._gain
+        if planes.u.shape != self._gain.shape:
+            self._gain, self._part = new_plane(*planes.u.shape), new_signed(*planes.u.shape)
+        gain, part = self._gain, self._part
         halve(planes.y, gain)
         cv2.LUT(gain, self._gains[index], dst=gain)
-        self._scale(planes.u, out.u)
-        self._scale(planes.v, out.v)
-        return out
-
-    def _start(self, planes: Planes) -> None:
-        self._shape = planes.y.shape
-        self._gain, self._part = np.empty_like(planes.u), np.empty_like(planes.u)
-        self._out = [Planes(*(np.empty_like(plane) for plane in planes)) for _ in range(BUFFERS)]
-
-    def _scale(self, plane: Plane, out: Plane) -> None:
-        """Write 128 + (plane - 128) * gain, saturating."""
-        part = self._part
-        cv2.subtract(plane, 128.0, dst=part)
-        cv2.multiply(part, self._gain, dst=part, scale=1 / COLOUR_UNIT)
-        cv2.add(part, 128.0, dst=out)
-        cv2.subtract(128.0, plane, dst=part)
-        cv2.multiply(part, self._gain, dst=part, scale=1 / COLOUR_UNIT)
-        cv2.subtract(out, part, dst=out)
+        for plane, target in ((planes.u, out.u), (planes.v, out.v)):
+            to_signed(plane, part)
+            cv2.multiply(part, gain.view(np.int8), dst=part, scale=1 / COLOUR_UNIT)
+            to_plane(part, target)
+        cv2.LUT(planes.y, self._tables[index], dst=out.y)
 
 
 def _rational(x: NDArray[np.float64], a: float) -> NDArray[np.float64]:
