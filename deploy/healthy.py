@@ -28,8 +28,8 @@ def is_beating() -> bool:
     django.setup()
     from django.conf import settings
 
-    from processing.models import Worker
     from processing.clock import after
+    from processing.models import Worker
 
     # Three times the patience of the dispatcher: a restart costs more than a late beat.
     recent = after(-3 * settings.VIDEOPROC_SEEN_SECONDS)

@@ -23,8 +23,8 @@ from redis.exceptions import RedisError
 
 import celery_app
 from processing import storage
-from processing.models import Worker
 from processing.clock import after
+from processing.models import Worker
 from processing.state.errors import DATABASE_AWAY
 
 CHECK_SECONDS = 2.0
