@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+import av
 import cv2
 
 from processing.media import sandbox, wire
 from processing.media.durable import FULL
-from processing.media.errors import MediaError, ProcessCrashed, ResourceExceeded, StorageFull, to_wire
+from processing.media.errors import Damaged, MediaError, ProcessCrashed, ResourceExceeded, StorageFull, to_wire
 from processing.media.frames import ANSWER, FAILURE, Call, ProtocolError, final_frame, progress_frame
 
 Report = Callable[[int], None]
 _REPORT_INTERVAL_SECONDS = 0.05
 _MAX_TRACEBACK_CHARACTERS = 8000
+_REFUSALS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
+"""What FFmpeg says of data it will not read or write: another try would end the same way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,4 +140,6 @@ def _as_failure(error: BaseException) -> tuple[MediaError, str]:
     if number == errno.EFBIG:
         return ResourceExceeded("the output outgrew its limit", code="resource_output"), ""
     trace = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK_CHARACTERS:]
+    if isinstance(error, _REFUSALS):
+        return Damaged(f"FFmpeg refuses what the file led to: {error.strerror}"), trace
     return ProcessCrashed(f"{type(error).__name__}: {error}"), trace

@@ -10,10 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from processing.media.errors import ResourceExceeded
 from processing.media.specs import Plan, Timeline
 
 REORDER_FRAMES = 2
 """How many frames x264 holds back where B-frames may refer to each other: its default pyramid."""
+MAX_TICKS = 2**31 - 1
+"""Durations and offsets in a fragment of MP4 have 32 bits, the latter signed (ISO/IEC 14496-12, 8.8.8)."""
+
+
+def refuse_unwritable(timeline: Timeline, tick: Fraction) -> None:
+    """Raise ResourceExceeded (resource_duration) where frames lie further apart than ticks of an MP4 can say."""
+    most = int(MAX_TICKS * tick / timeline.time_base)
+    pts = timeline.pts
+    apart = max((after - before for before, after in zip(pts, pts[REORDER_FRAMES:], strict=False)), default=0)
+    apart = max(apart, pts[-1] - pts[0]) if len(pts) <= REORDER_FRAMES else apart
+    if apart + timeline.last_duration > most:
+        raise ResourceExceeded(
+            f"neighbouring frames are {float(apart * timeline.time_base):.6g} s apart, "
+            f"{float(most * timeline.time_base):.6g} s can be written",
+            code="resource_duration",
+        )
 
 
 def ticks(plan: Plan, start: int = 0, stop: int | None = None) -> list[int]:

@@ -10,7 +10,7 @@ MediaError
 │   ├── Truncated                 truncated
 │   ├── Damaged                   damaged
 │   └── ResourceExceeded          resource_pixels | resource_streams | resource_packets | resource_memory | resource_cpu
-│                                 | resource_output
+│                                 | resource_output | resource_duration
 ├── TimelineMismatch              timeline_mismatch: decoder output contradicts the plan; plan again, in index order
 ├── OutputMismatch                output_mismatch: what was written is not what was promised; run the step again
 ├── SegmentDamaged                segment_damaged: a finished segment no longer has its digest
@@ -194,7 +194,15 @@ def from_wire(failure: Failure) -> MediaError:
 
 
 RESOURCE_CODES = frozenset(
-    ("resource_pixels", "resource_streams", "resource_packets", "resource_memory", "resource_cpu", "resource_output")
+    (
+        "resource_pixels",
+        "resource_streams",
+        "resource_packets",
+        "resource_memory",
+        "resource_cpu",
+        "resource_output",
+        "resource_duration",
+    )
 )
 _REPORTABLE: dict[str, type[MediaError]] = {
     kind.__name__: kind

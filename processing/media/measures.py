@@ -87,6 +87,8 @@ def edge_steepness(luma: Plane, sigma: float) -> float:
     A step has the same rise per pixel at full and at half size if it is sharp, half of it if it is wide; compared are
     the gradients that only edges reach, less what noise of deviation `sigma` adds to them. A plane with no edges is 1.
     """
+    if min(luma.shape) < 4:  # half of it must still have neighbours
+        return 1.0
     full, half = _steepest(luma, STEEPEST_SHARE), _steepest(_halved(luma), 2 * STEEPEST_SHARE)
     # A difference of two pixels holds noise of sqrt(2) sigma, half that at half size.
     full = float(np.sqrt(max(full**2 - 2.0 * sigma**2, 0.0)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
+from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.pictures import even
 from processing.media.segments import TARGETS_SECONDS, plan_segments
@@ -50,6 +51,7 @@ def make_plan(
     """
     video = "encode" if is_damaged else video_mode(probe, timeline, enhancement)
     is_copy = video == "copy"
+    refuse_unwritable(timeline, output_time_base(probe.video.time_base))
     return Plan(
         source_digest=source_digest,
         probe=probe,

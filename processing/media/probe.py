@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as AvVideoStream
 
 from processing.media.companions import MAX_CHAPTERS, chapters_of
-from processing.media.errors import ResourceExceeded
+from processing.media.errors import Damaged, ResourceExceeded
 from processing.media.sources import is_cover_art, open_source, packets_of, picture_stream, prepare_decoder
 from processing.media.specs import AudioStream, Colour, MediaProbe, OtherStream, VideoStream
 
@@ -97,6 +97,8 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
     frame = _first_frame(container, stream)
     name = frame.format.name if frame is not None else (context.pix_fmt or "unknown")
     transfer = int(context.color_trc)
+    if not (context.width and context.height):
+        raise Damaged("the size of the picture is not known, or larger than any that is read")
     side_data = _side_data_names(frame) if frame is not None else frozenset()
     return VideoStream(
         index=stream.index,

@@ -33,6 +33,8 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,ogg,asf,flv
 MAX_PIXELS = 8192 * 4320
 MAX_SIDE_PX = 16_384
 MAX_STREAMS = 64
+ENCRYPTION_TAG = "enc_key_id"
+"""What FFmpeg makes of a Matroska track whose frames are encrypted; it then hands them on as they are."""
 HEAD_BYTES = 64
 AUDIO_HEADS = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
 CONTAINER_HEADS = (
@@ -87,6 +89,8 @@ def picture_stream(container: InputContainer) -> VideoStream:
             raise UnsupportedCodec("no decoder for the codec of the video stream")
         raise NoVideoStream("the file holds no moving picture")
     chosen = max(readable, key=lambda stream: (_is_default(stream), _pixels(stream), -stream.index))
+    if ENCRYPTION_TAG in chosen.metadata:
+        raise UnsupportedCodec("the video stream is encrypted")
     _limit_size(chosen)
     return chosen
 

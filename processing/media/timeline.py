@@ -21,6 +21,8 @@ from processing.media.specs import MediaProbe, Timeline
 
 MAX_PACKETS = 2_000_000
 """Nine hours at 60 frames a second; the header's own count is never believed."""
+MAX_LAST_SECONDS = 3600
+"""A last frame that claims to be shown for longer has the usual duration instead."""
 CHECKED_FRAMES = 24
 """Decoder output compared with the packets at the start and at a later keyframe: longer than any reordering."""
 STEADY_TICKS = 2
@@ -180,7 +182,7 @@ def _timeline(
         keyframes=keyframes,
         keyframe_bytes=tuple(keyframe_bytes.values()) or (0,),
         identity="index" if is_by_index else "pts",
-        last_duration=scan.last_duration if scan.last_duration > 0 else usual or 1,
+        last_duration=scan.last_duration if 0 < scan.last_duration * time_base <= MAX_LAST_SECONDS else usual or 1,
         frames_from_header=probe.video.frames_from_header,
         packets_from_scan=scan.packets,
         frames_from_scan=expected,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import struct
-import threading
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,55 +11,15 @@ import pytest
 
 from processing.media.errors import SourceError
 from processing.media.launcher import MediaProcesses
-from processing.media.requests import (
-    Chosen,
-    DiagnoseRequest,
-    JoinRequest,
-    Metadata,
-    MetadataRequest,
-    Planned,
-    PlanRequest,
-    ProbeRequest,
-    SegmentRequest,
-    StillsRequest,
-)
-from processing.media.specs import MediaProbe, Receipt, SegmentResult, Stills
+from processing.media.requests import Metadata, MetadataRequest
 from tests.clips import make_clip
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[MediaProcesses]:
-    with MediaProcesses() as processes:
-        yield processes
-
-
-def enhance(processes: MediaProcesses, source: Path, preset: str = "denoise") -> Receipt:
-    """Take a file the whole way from its header to the stills, each step in a process of its own."""
-    name, folder = str(source), source.parent
-    chosen = processes.run("diagnose", DiagnoseRequest(source=name, preset=preset), Chosen)
-    plan = str(folder / "plan.json")
-    planned = processes.run(
-        "plan", PlanRequest(source=name, source_digest="0" * 64, chosen=chosen, output=plan), Planned
-    )
-    segments = tuple(str(folder / f"{index}.mp4") for index in range(len(planned.segments)))
-    results = tuple(
-        processes.run("segment", SegmentRequest(source=name, plan=plan, index=index, output=output), SegmentResult)
-        for index, output in enumerate(segments)
-    )
-    result = str(folder / "result.mp4")
-    request = JoinRequest(source=name, plan=plan, segments=segments, results=results, output=result)
-    receipt = processes.run("join", request, Receipt)
-    request_stills = StillsRequest(source=name, plan=plan, result=result, output=str(folder / "stills"))
-    stills = processes.run("stills", request_stills, Stills)
-    assert all(
-        (folder / "stills" / still.name).stat().st_size for still in (stills.poster, stills.before, stills.after)
-    )
-    return receipt
+from tests.hostile.engine import enhance, probe
+from tests.hostile.files import texts
 
 
 def test_a_good_file_goes_the_whole_way(processes: MediaProcesses, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "good.mp4", frames=70, audio=["aac"], noise_sigma=6.0)
-    header = processes.run("probe", ProbeRequest(source=str(clip)), MediaProbe)
+    header = probe(processes, clip)
     assert (header.video.width_px, len(header.audio)) == (320, 1)
     receipt = enhance(processes, clip)
     assert receipt.frames_out == 70
@@ -70,38 +27,16 @@ def test_a_good_file_goes_the_whole_way(processes: MediaProcesses, tmp_path: Pat
     assert [track.payload_equal for track in receipt.audio] == [True]
 
 
-def test_nothing_is_fetched_and_no_other_file_is_read(processes: MediaProcesses, tmp_path: Path) -> None:
+def test_nothing_is_fetched_and_no_other_file_is_read(
+    processes: MediaProcesses, tmp_path: Path, nobody_calls: str
+) -> None:
     secret = make_clip(tmp_path / "secret.mp4", frames=5)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0.2)
-        address = f"http://127.0.0.1:{server.getsockname()[1]}/x.ts"
-        asked: list[object] = []
-
-        def listen() -> None:
-            try:
-                asked.append(server.accept())
-            except TimeoutError:
-                return
-
-        listener = threading.Thread(target=listen)
-        listener.start()
-        texts = {
-            "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n",
-            "local hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
-            "itself": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nx.mp4\n#EXTINF:1,\nx.mp4\n",
-            "concat": f"ffconcat version 1.0\nfile '{secret.name}'\n",
-            "dash": f'<?xml version="1.0"?><MPD><Period><BaseURL>{address}</BaseURL></Period></MPD>',
-            "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
-            "subtitles": "1\n00:00:00,000 --> 00:00:01,000\nhello\n",
-        }
-        for text in texts.values():
-            path = tmp_path / "x.mp4"
-            path.write_text(text)
-            with pytest.raises(SourceError) as caught:
-                processes.run("probe", ProbeRequest(source=str(path)), MediaProbe)
-            assert caught.value.code == "unsupported_container"
-        listener.join()
-    assert asked == []
+    for text in texts(f"http://{nobody_calls}/x.ts", str(secret)).values():
+        path = tmp_path / "x.mp4"
+        path.write_bytes(text)
+        with pytest.raises(SourceError) as caught:
+            probe(processes, path)
+        assert caught.value.code == "unsupported_container"
 
 
 def test_pictures_that_are_too_large_are_refused_by_their_header(processes: MediaProcesses, tmp_path: Path) -> None:
@@ -122,7 +57,7 @@ def test_pictures_that_are_too_large_are_refused_by_their_header(processes: Medi
         )
     )
     with pytest.raises(SourceError) as caught:
-        processes.run("probe", ProbeRequest(source=str(path)), MediaProbe)
+        probe(processes, path)
     assert caught.value.code == "resource_pixels"
 
 
