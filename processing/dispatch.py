@@ -29,6 +29,7 @@ housekeeping = Signal()
 """Sent once a minute by a dispatcher; other apps sweep what is theirs."""
 HOUSEKEEPING_SECONDS = 60.0
 BATCH = 50
+CLEANING_SECONDS = 1.0
 _last_owner = 0
 
 
@@ -77,6 +78,7 @@ def expire_leases() -> int:
 
 def clean_ended_jobs() -> int:
     """Remove the working files of jobs that ended; those of failed and cancelled ones once no retry may want them."""
+    began = time.monotonic()
     settled = after(-3 * settings.VIDEOPROC_BEAT_SECONDS - settings.VIDEOPROC_DRAIN_SECONDS)
     given_up = Q(state=Job.State.READY) | Q(ended_at__lt=after(-settings.VIDEOPROC_RETRY_SECONDS))
     ended = Job.objects.filter(given_up, ended_at__lt=settled, cleaned_at__isnull=True).order_by("ended_at")[:BATCH]
@@ -84,6 +86,8 @@ def clean_ended_jobs() -> int:
         keep = {key for key in (job.result_key, job.stills_key, job.plan_key) if key}
         storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
         Job.objects.filter(pk=job.pk, seq=job.seq).update(cleaned_at=Now())
+        if time.monotonic() - began > CLEANING_SECONDS:
+            break  # hints and leases wait; the next pass goes on
     return len(ended)
 
 
@@ -106,6 +110,7 @@ def run(stop: threading.Event) -> None:
             if began - last_housekeeping >= HOUSEKEEPING_SECONDS:
                 last_housekeeping = began
                 housekeeping.send(sender=None)
+                storage.sweep(older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS)
             last_pass = began
         except DATABASE_AWAY as exc:
             logger.warning("database unreachable", extra={"cause": str(exc)})

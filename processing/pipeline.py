@@ -28,6 +28,7 @@ from processing.media.errors import (
     ProcessError,
     ProcessStopped,
     SegmentDamaged,
+    StorageAway,
     StorageFull,
     TimelineMismatch,
 )
@@ -253,8 +254,8 @@ def step_failed(claim: Claim, error: MediaError) -> None:
         jobs.reopen(job, "times_doubted", to=State.PROBING, data=facts)
         steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
         steps.create(job, Kind.PLAN)
-    elif isinstance(error, ProcessStopped | StorageFull):
-        delay = settings.VIDEOPROC_BACKOFF_SECONDS if isinstance(error, StorageFull) else 0.0
+    elif isinstance(error, ProcessStopped | StorageFull | StorageAway):
+        delay = 0.0 if isinstance(error, ProcessStopped) else settings.VIDEOPROC_BACKOFF_SECONDS
         steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)
         if claim.last_error != error.code:  # one event for a disk that stays full, however often it is tried
             jobs.record(job, "step_handed_back", data=facts)

@@ -10,7 +10,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeVar
 
 from celery.exceptions import Reject
@@ -20,7 +22,15 @@ from django.db import close_old_connections
 from processing import dispatch, nudge, pipeline, storage
 from processing.leases import Lease, Leases
 from processing.live import doorbell
-from processing.media.errors import MediaError, ProcessCrashed, StorageFull
+from processing.media.durable import FULL
+from processing.media.errors import (
+    MediaError,
+    ProcessCrashed,
+    ProcessStopped,
+    SegmentDamaged,
+    StorageAway,
+    StorageFull,
+)
 from processing.media.launcher import MediaProcesses
 from processing.media.limits import limits_for
 from processing.media.supervision import Usage
@@ -28,10 +38,14 @@ from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.errors import DATABASE_AWAY, Fenced, JobClosed
 from processing.state.step import Claim
+from processing.storage.room import refuse_full
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 DATABASE_PATIENCE_SECONDS = 600.0
+STORAGE_PATIENCE_SECONDS = 600.0
+FETCHES_AT_ONCE = 4
+WRITING = frozenset({Step.Kind.PLAN, Step.Kind.SEGMENT, Step.Kind.JOIN, Step.Kind.STILLS})
 
 
 class Work:
@@ -46,15 +60,39 @@ class Work:
         self._lease = lease
         self._processes = processes
         self._written: list[str] = []
+        self._read = ExitStack()
 
     def source(self) -> str:
-        """Return the path of the source file."""
-        return str(storage.fetch(self.job.source_key))
+        """Return the path of the source file; StorageAway where it cannot be had."""
+        return self.read(self.job.source_key, sha256=self.job.source_sha256)
 
-    def write(self, suffix: str = "") -> tuple[str, str]:
-        """Return the key and the path that this attempt writes to; removed again where the attempt comes to nothing."""
+    def plan(self) -> str:
+        """Return the path of the job's plan."""
+        return self.read(self.job.plan_key)
+
+    def read(self, key: str, *, sha256: str = "") -> str:
+        """Return a path at which a stored file can be read until the work ends."""
+        return str(self._read.enter_context(storage.reading(key, sha256=sha256, stop=self._lease.stop)))
+
+    def segments(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return the paths of the segments in order; SegmentDamaged where one is no longer there."""
+
+        def read(index: int) -> str:
+            try:
+                return self.read(keys[index])
+            except FileNotFoundError as exc:
+                raise SegmentDamaged(f"segment {index}: its file is missing", index=index) from exc
+
+        with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
+            return tuple(pool.map(read, range(len(keys))))
+
+    def write(self, suffix: str = "", *, more_bytes: int = 0) -> tuple[str, str]:
+        """Return the key and the path that this attempt writes to; removed again where the attempt comes to nothing.
+
+        StorageFull where `more_bytes` and the reserve are not free.
+        """
         key = storage.output_key(self.claim, suffix)
-        path = storage.stage(key)
+        path = storage.stage(key, more_bytes=more_bytes)
         self._written.append(key)
         return key, str(path)
 
@@ -76,8 +114,27 @@ class Work:
             stop=self._lease.stop,
         )
         for key in self._written:
-            storage.store(key)
+            self._store(key)
         return result
+
+    def _store(self, key: str) -> None:
+        """Store what was written; a storage that is away for a while costs patience, not the work."""
+        give_up = time.monotonic() + STORAGE_PATIENCE_SECONDS
+        while True:
+            try:
+                return storage.store(key, stop=self._lease.stop)
+            except storage.StorageUnreachable as exc:
+                if time.monotonic() > give_up:
+                    raise
+                logger.warning("waiting for the storage", extra={"key": key, "cause": str(exc)})
+                if self._lease.stop.wait(1.0):
+                    raise ProcessStopped("stopped while the storage was away") from exc
+
+    def close(self) -> None:
+        """Let go of what was read, and of local copies of what was written."""
+        self._read.close()
+        for key in self._written:
+            storage.unstage(key)
 
     def discard(self) -> None:
         """Remove what this attempt wrote, unless the row refers to it: a commit may succeed and its answer get lost."""
@@ -85,9 +142,12 @@ class Work:
             published = set(Step.objects.filter(pk=self.claim.step_id).values_list("output", flat=True))
         except DATABASE_AWAY:
             return  # the job's clean-up removes it
-        for key in self._written:
-            if key not in published:
-                storage.delete(key)
+        try:
+            for key in self._written:
+                if key not in published:
+                    storage.delete(key)
+        except OSError as exc:
+            logger.warning("output stays for the job's clean-up", extra={"key": key, "cause": str(exc)})
 
     def _note_usage(self, usage: Usage) -> None:
         self.used = {"cpu_seconds": round(usage.cpu_seconds, 2), "peak_mib": usage.peak_rss_bytes >> 20}
@@ -106,6 +166,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the zygote, the heartbeat, the doorbell and the nudger."""
+        storage.start()
         self.processes.start()
         self.leases.start(layers=self.processes.active_layers())
         doorbell.start()
@@ -125,6 +186,8 @@ class Supervisor:
             raise Reject("draining", requeue=True)
         began = time.monotonic()
         try:
+            if kind in WRITING and not _has_room(job_id, epoch, kind, index):
+                return
             claim = steps.claim(job_id, epoch, kind, index, worker=self.worker)
         except DATABASE_AWAY as exc:
             logger.warning("claim waits for the database", extra={"job": job_id, "step": kind, "cause": str(exc)})
@@ -133,7 +196,10 @@ class Supervisor:
             return
         with self.leases.held(claim) as lease:
             task = Work(claim, lease, self.processes)
-            outcome = _carry_out(task, work)
+            try:
+                outcome = _carry_out(task, work)
+            finally:
+                task.close()
         facts = {"job": claim.job_id, "step": claim.kind, "index": claim.index, "attempt": claim.attempt}
         logger.info("step %s", outcome, extra={**facts, "seconds": round(time.monotonic() - began, 2), **task.used})
 
@@ -150,11 +216,31 @@ def _carry_out(task: Work, work: Callable[[Work], None]) -> str:
     except DATABASE_AWAY as exc:
         outcome = f"left to its lease: {exc}"
     except OSError as exc:
-        outcome = _failed(task.claim, StorageFull(f"storage: {exc}"))
+        outcome = _failed(task.claim, _storage_trouble(exc))
     else:
         return "done"
     task.discard()
     return outcome
+
+
+def _storage_trouble(error: OSError) -> MediaError:
+    kind = StorageFull if error.errno in FULL else StorageAway
+    return kind(f"{type(error).__name__}: {error}")
+
+
+def _has_room(job_id: str, epoch: int, kind: str, index: int) -> bool:
+    """Whether a step that writes may begin; else it waits, with the reason in its row and no attempt spent."""
+    try:
+        refuse_full(storage.free_bytes(), 0)
+    except StorageFull as exc:
+        why: MediaError = exc
+    except OSError as exc:
+        why = _storage_trouble(exc)
+    else:
+        return True
+    delay = settings.VIDEOPROC_BACKOFF_SECONDS
+    steps.put_off(job_id, epoch, kind, index, code=why.code, detail=why.detail, delay_seconds=delay)
+    return False
 
 
 def _failed(claim: Claim, error: MediaError) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
-from processing import pipeline, storage
+from processing import pipeline
 from processing.media import requests as media
 from processing.media import wire
 from processing.media.specs import Receipt, SegmentResult, Stills
@@ -67,8 +67,7 @@ def enhance_segment(job_id: str, epoch: int, index: int) -> None:
 
     def work(task: Work) -> None:
         key, path = task.write(".mp4")
-        plan = str(storage.fetch(task.job.plan_key))
-        request = media.SegmentRequest(source=task.source(), plan=plan, index=index, output=path)
+        request = media.SegmentRequest(source=task.source(), plan=task.plan(), index=index, output=path)
         segment = task.run("segment", request, SegmentResult)
         patiently(lambda: pipeline.segment_enhanced(task.claim, segment, key))
 
@@ -80,13 +79,14 @@ def join(job_id: str, epoch: int) -> None:
     """Put the finished segments together with the source's sound and tags."""
 
     def work(task: Work) -> None:
-        key, path = task.write(".mp4")
-        segments = Step.objects.filter(job=task.job, epoch=epoch, kind=Kind.SEGMENT).order_by("index")
+        rows = Step.objects.filter(job=task.job, epoch=epoch, kind=Kind.SEGMENT).order_by("index")
+        results = tuple(wire.from_builtins(row.result, SegmentResult) for row in rows)
+        key, path = task.write(".mp4", more_bytes=sum(result.size_bytes for result in results))
         request = media.JoinRequest(
             source=task.source(),
-            plan=str(storage.fetch(task.job.plan_key)),
-            segments=tuple(str(storage.fetch(segment.output)) for segment in segments),
-            results=tuple(wire.from_builtins(segment.result, SegmentResult) for segment in segments),
+            plan=task.plan(),
+            segments=task.segments([row.output for row in rows]),
+            results=results,
             output=path,
         )
         receipt = task.run("join", request, Receipt)
@@ -104,8 +104,8 @@ def make_stills(job_id: str, epoch: int) -> None:
         joined = Step.objects.get(job=task.job, epoch=epoch, kind=Kind.JOIN)
         request = media.StillsRequest(
             source=task.source(),
-            plan=str(storage.fetch(task.job.plan_key)),
-            result=str(storage.fetch(joined.output)),
+            plan=task.plan(),
+            result=task.read(joined.output, sha256=joined.sha256),
             output=path,
         )
         stills = task.run("stills", request, Stills)

@@ -6,7 +6,6 @@ The row publishes the file, so a crash between receiving and accepting leaves a 
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +19,7 @@ logger = logging.getLogger(__name__)
 
 def sweep_abandoned(**_: Any) -> int:
     """Remove source folders that are older than the limit and belong to no upload; return how many."""
-    oldest = time.time() - settings.VIDEOPROC_ABANDONED_SECONDS
-    old = {folder.name for folder in storage.source_folders() if folder.stat().st_mtime < oldest}
+    old = set(storage.abandoned(storage.SOURCES, older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS))
     ids = {UUID(name) for name in old if _is_uuid(name)}
     kept = {str(found) for found in Upload.objects.filter(pk__in=ids).values_list("pk", flat=True)}
     for name in sorted(old - kept):

@@ -16,11 +16,11 @@ from typing import Any
 from uuid import uuid4
 
 from processing import storage
-from processing.api.errors import MediaProblem, Problem
+from processing.api.errors import MediaProblem, Problem, StorageUnavailable
 from processing.media.errors import StorageFull
 from uploads.form import FormReader
 from uploads.staged import Staged, remove
-from uploads.validators import Declared, StorageAway, TooSlow
+from uploads.validators import Declared, TooSlow
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class Receiver:
         except ClientGone:
             logger.info("upload broken off by its client")
         finally:
-            if staged is not None and staged.take():
-                await asyncio.to_thread(staged.remove)
+            if staged is not None:
+                await asyncio.to_thread(staged.remove if staged.take() else staged.leave)
 
     async def _ask(self, scope: Scope, extra: Scope) -> list[Message]:
         """Call Django on the request without its body and return its response's messages."""
@@ -90,7 +90,7 @@ class Receiver:
         return messages
 
     async def _receive(self, declared: Declared, receive: Receive) -> Staged:
-        """Stream the body to disk and return it durable; the folder is gone again where anything is raised."""
+        """Stream the body to disk; the folder is gone again where anything is raised."""
         upload_id = uuid4()
         key = storage.source_key(upload_id)
         try:
@@ -104,11 +104,10 @@ class Receiver:
                 await asyncio.to_thread(reader.finish)
             finally:
                 reader.close()
-            await asyncio.to_thread(storage.store, key)
         except OSError as exc:
             logger.error("storage unreachable", extra={"cause": repr(exc)})
             await asyncio.shield(asyncio.to_thread(remove, key))
-            raise StorageAway from exc
+            raise StorageUnavailable from exc
         except BaseException:  # a cancelled task must not leave a folder either
             await asyncio.shield(asyncio.to_thread(remove, key))
             raise

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from processing import storage
+from processing.api.errors import MediaProblem, StorageUnavailable
+from processing.media.errors import StorageFull
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """One file on disk, durable, with its digest and the form's text fields."""
+    """One file on the local disk with its digest and the form's text fields; `publish` makes it durable."""
 
     upload_id: UUID
     key: str
@@ -32,6 +34,20 @@ class Staged:
     def take(self) -> bool:
         """Make the file the caller's; False where it was taken or removed before."""
         return self._free.acquire(blocking=False)
+
+    def publish(self) -> None:
+        """Put the file into the storage; StorageUnavailable or MediaProblem (storage_full) where that fails."""
+        try:
+            storage.store(self.key)
+        except StorageFull as exc:
+            raise MediaProblem(exc) from exc
+        except OSError as exc:
+            logger.error("storage unreachable", extra={"key": self.key, "cause": repr(exc)})
+            raise StorageUnavailable from exc
+
+    def leave(self) -> None:
+        """Forget the local copy, where it is not the stored file itself."""
+        storage.unstage(self.key)
 
     def remove(self) -> None:
         """Remove the file and its folder."""

@@ -7,7 +7,6 @@ Problem
 ├── TwoFiles                  400  two_files
 ├── NoFile                    400  no_file
 ├── TooSlow                   408  too_slow
-├── StorageAway               503  storage_away
 └── Busy                      503  busy
 and, under the media engine's own codes, EmptySource (422), StorageFull (507) and what the probe raises.
 """
@@ -28,6 +27,7 @@ from processing.media.errors import MediaError, StorageFull
 from processing.media.limits import limits_for
 from processing.media.requests import ProbeRequest
 from processing.media.specs import MediaProbe
+from processing.storage import room
 
 ENVELOPE_BYTES = 64 * 1024
 """What a form may have beside its file."""
@@ -83,18 +83,6 @@ class TooSlow(Problem):
     retryable = True
 
 
-class StorageAway(Problem):
-    """The storage cannot be written."""
-
-    status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_code = "storage_away"
-    default_detail = "The storage cannot be written at the moment; try again."
-    retryable = True
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "5"})
-
-
 class Busy(Problem):
     """Too many files are being probed."""
 
@@ -133,8 +121,10 @@ def admit(declared: Declared) -> None:
 
 def refuse_full(more_bytes: int) -> None:
     """Raise the storage_full Problem where `more_bytes` do not fit above the reserve."""
-    if storage.free_bytes() - more_bytes < settings.VIDEOPROC_FREE_BYTES:
-        raise MediaProblem(StorageFull("There is not enough space left for this file."))
+    try:
+        room.refuse_full(storage.free_bytes(), more_bytes)
+    except StorageFull as exc:
+        raise MediaProblem(StorageFull("There is not enough space left for this file.")) from exc
 
 
 def clean_name(name: str) -> str:
@@ -161,7 +151,6 @@ class Prober:
 
     def probe(self, key: str) -> MediaProbe:
         """Return what a stored file says of itself; MediaProblem where it is no video, Busy where too many wait."""
-        path = storage.fetch(key)
         seconds = settings.VIDEOPROC_PROBE_SECONDS
         limits = limits_for(
             "probe",
@@ -172,13 +161,14 @@ class Prober:
         if not self._places.acquire(timeout=PROBE_WAIT_SECONDS):
             raise Busy
         try:
-            return self._processes.run(
-                "probe",
-                ProbeRequest(source=str(path)),
-                MediaProbe,
-                limits=replace(limits, cpu_seconds=max(1, round(seconds))),
-                directory=path.parent,
-            )
+            with storage.reading(key) as path:
+                return self._processes.run(
+                    "probe",
+                    ProbeRequest(source=str(path)),
+                    MediaProbe,
+                    limits=replace(limits, cpu_seconds=max(1, round(seconds))),
+                    directory=path.parent,
+                )
         except MediaError as exc:
             raise MediaProblem(exc) from exc
         finally:

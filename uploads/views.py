@@ -105,11 +105,13 @@ def accept(owner_id: int, staged: Staged) -> tuple[Upload, Job]:
     Raises:
         ValidationError: a field is wrong (unknown_field, unknown_preset, bad_client_id).
         MediaProblem, Busy: the file is no video that can be worked on, or the probe found no place.
+        StorageUnavailable: the storage did not take the file.
     """
     form = FormSerializer(data=dict(staged.fields))
     form.is_valid(raise_exception=True)
     close_old_connections()  # probing takes seconds, and connections are few
     probe = prober().probe(staged.key)
+    staged.publish()
     client_id = form.validated_data.get("client_id", str(staged.upload_id))
     with transaction.atomic():
         same = Upload.objects.filter(owner_id=owner_id, sha256=staged.sha256)

@@ -97,7 +97,55 @@ def database(url: str, *, connections: int) -> dict[str, Any]:
             "OPTIONS": {
                 **dict(parse_qsl(parts.query)),
                 "connect_timeout": 5,
-                "pool": {"min_size": 0, "max_size": connections, "timeout": 10},
+                # The pool doubles its pause after each failed try, and no one's asking shortens it: with its default
+                # it would see that a database is back only after as long again as that was away.
+                "pool": {"min_size": 0, "max_size": connections, "timeout": 5, "reconnect_timeout": 3},
             },
         }
     raise ImproperlyConfigured(f"VIDEOPROC_DATABASE_URL starts with {parts.scheme!r}; use sqlite:/// or postgresql://")
+
+
+def stored_files(url: str, folder: Path, *, access_key: str, secret_key: str) -> dict[str, Any]:
+    """Return Django's settings for the folder, or for s3://bucket/prefix?endpoint=https://host&region=name.
+
+    Without keys the S3 client looks where it always does: its own variables, its files, the machine's role.
+    """
+    if not url:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": folder}}
+    parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query))
+    endpoint, region = asked.pop("endpoint", None), asked.pop("region", None)
+    if parts.scheme != "s3" or not parts.hostname or parts.username or asked:
+        raise ImproperlyConfigured(
+            "VIDEOPROC_STORAGE_URL must read s3://bucket/prefix?endpoint=https://host&region=name, without keys in it"
+        )
+    options = {
+        "bucket_name": parts.hostname,
+        "location": parts.path.strip("/"),
+        "endpoint_url": endpoint,
+        "region_name": region,
+    }
+    if access_key or secret_key:
+        options |= {"access_key": access_key, "secret_key": secret_key}
+    return {"BACKEND": "processing.storage.backend.Backend", "OPTIONS": options}
+
+
+GIBIBYTE = 1024**3
+CGROUP_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def worker_slots() -> int:
+    """Return how many segments this machine, or this container, works on at once: one a core, each with 1 GiB."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in map(Path, CGROUP_MEMORY):
+        limit = path.read_text().strip() if path.is_file() else "max"
+        if limit.isdigit():
+            memory_bytes = min(memory_bytes, int(limit))
+    return max(1, min(len(os.sched_getaffinity(0)), _cgroup_cores(), memory_bytes // GIBIBYTE))
+
+
+def _cgroup_cores() -> int:
+    """Return how many cores the container may use, counted up; very many where it has no limit."""
+    path = Path("/sys/fs/cgroup/cpu.max")
+    quota, _, period = path.read_text().partition(" ") if path.is_file() else ("max", "", "")
+    return -(-int(quota) // int(period)) if quota.isdigit() else 1 << 16

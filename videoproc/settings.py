@@ -6,7 +6,6 @@ RabbitMQ, Redis). Server mode refuses to start with settings that are unsafe (vi
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from videoproc.environment import (
     integer,
     local_secret,
     number,
+    stored_files,
     text,
     words,
+    worker_slots,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,6 +28,12 @@ VIDEOPROC_MODE = text("VIDEOPROC_MODE", "embedded", choices=("embedded", "server
 EMBEDDED = VIDEOPROC_MODE == "embedded"
 VIDEOPROC_DATA_DIR = Path(text("VIDEOPROC_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 VIDEOPROC_STORAGE_DIR = Path(text("VIDEOPROC_STORAGE_DIR", str(VIDEOPROC_DATA_DIR / "media"))).resolve()
+VIDEOPROC_STORAGE_URL = text("VIDEOPROC_STORAGE_URL", "")
+"""Empty: the folder above. Else s3://bucket/prefix?endpoint=https://host&region=name."""
+VIDEOPROC_S3_ACCESS_KEY = text("VIDEOPROC_S3_ACCESS_KEY", "")
+VIDEOPROC_S3_SECRET_KEY = text("VIDEOPROC_S3_SECRET_KEY", "")
+VIDEOPROC_SCRATCH_DIR = Path(text("VIDEOPROC_SCRATCH_DIR", str(VIDEOPROC_DATA_DIR / "scratch"))).resolve()
+VIDEOPROC_SCRATCH_BYTES = integer("VIDEOPROC_SCRATCH_BYTES", 40 * 1024**3, least=0)
 
 # Django itself
 DEBUG = boolean("VIDEOPROC_DEBUG", default=False)
@@ -92,10 +99,12 @@ STATIC_ROOT = Path(text("VIDEOPROC_STATIC_DIR", str(VIDEOPROC_DATA_DIR / "static
 SERVESTATIC_USE_FINDERS = EMBEDDED
 SERVESTATIC_AUTOREFRESH = False
 STORAGES = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": VIDEOPROC_STORAGE_DIR},
-    },
+    "default": stored_files(
+        VIDEOPROC_STORAGE_URL,
+        VIDEOPROC_STORAGE_DIR,
+        access_key=VIDEOPROC_S3_ACCESS_KEY,
+        secret_key=VIDEOPROC_S3_SECRET_KEY,
+    ),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if EMBEDDED
@@ -106,6 +115,7 @@ STORAGES = {
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+SESSION_ENGINE = "videoproc.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 VIDEOPROC_HTTPS = boolean("VIDEOPROC_HTTPS", default=False)
@@ -151,6 +161,8 @@ REST_FRAMEWORK = {
         "user": text("VIDEOPROC_REQUESTS_RATE", "6000/min"),
         "upload": text("VIDEOPROC_UPLOADS_RATE", "600/min"),
     },
+    # An address is that of the connection, as the server sees it: X-Forwarded-For is anybody's to write.
+    "NUM_PROXIES": 0,
     "EXCEPTION_HANDLER": "videoproc.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -195,7 +207,7 @@ VIDEOPROC_CRASH_STRIKES = integer("VIDEOPROC_CRASH_STRIKES", 3, least=1)
 VIDEOPROC_LOSS_STRIKES = integer("VIDEOPROC_LOSS_STRIKES", 10, least=1)
 VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES = integer("VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES", 6 * 1024**3, least=1024**3)
 VIDEOPROC_STRIP_TAGS = boolean("VIDEOPROC_STRIP_TAGS", default=False)
-VIDEOPROC_WORKER_SLOTS = integer("VIDEOPROC_WORKER_SLOTS", os.cpu_count() or 1, least=1)
+VIDEOPROC_WORKER_SLOTS = integer("VIDEOPROC_WORKER_SLOTS", worker_slots(), least=1)
 VIDEOPROC_SEEN_SECONDS = number("VIDEOPROC_SEEN_SECONDS", 10.0, least=0.5)
 """A worker not seen for this long has no live slots."""
 

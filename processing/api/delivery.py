@@ -7,8 +7,8 @@ that a browser would show.
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -18,8 +18,10 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
 
 from processing import storage
-from processing.api.errors import NotAvailable, RangeNotSatisfiable
+from processing.api.errors import NotAvailable, RangeNotSatisfiable, StorageUnavailable
 from processing.api.ranges import Unsatisfiable, parse_range
+
+logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 512 * 1024
 
@@ -36,36 +38,33 @@ class Delivery:
 
 
 class _Slice:
-    """Reads the positions of an open file in a thread each; closed with its response."""
+    """Reads the positions of an open file piece by piece, each in a thread; closed with its response."""
 
-    def __init__(self, descriptor: int, positions: range) -> None:
-        self._descriptor = descriptor
-        self._positions = positions
+    def __init__(self, file: storage.Opened, positions: range) -> None:
+        self._file = file
+        self._pieces: Iterator[bytes] = file.pieces(positions, PIECE_BYTES)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for position in range(self._positions.start, self._positions.stop, PIECE_BYTES):
-            length = min(PIECE_BYTES, self._positions.stop - position)
-            piece = await asyncio.to_thread(os.pread, self._descriptor, length, position)
-            if len(piece) < length:
-                raise OSError(f"the file ended at {position + len(piece)}, before {self._positions.stop}")
+        while piece := await asyncio.to_thread(next, self._pieces, b""):
             yield piece
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
 
 def deliver(request: HttpRequest, delivery: Delivery) -> HttpResponseBase:
     """Return the response to GET or HEAD of a file: 200, 206, 304; NotAvailable or RangeNotSatisfiable raised."""
     try:
-        descriptor = os.open(storage.fetch(delivery.key), os.O_RDONLY | os.O_CLOEXEC)
+        file = storage.open_stored(delivery.key)
     except FileNotFoundError as exc:
         raise NotAvailable("The file is no longer kept.", retryable=False) from exc
+    except OSError as exc:
+        logger.error("storage unreachable", extra={"key": delivery.key, "cause": repr(exc)})
+        raise StorageUnavailable from exc
     slice_ = None
     try:
-        size = os.fstat(descriptor).st_size
+        size = file.size_bytes
         etag = f'"{delivery.digest}"'
         headers = {
             "ETag": etag,
@@ -87,11 +86,11 @@ def deliver(request: HttpRequest, delivery: Delivery) -> HttpResponseBase:
             return HttpResponse(status=status, headers=headers)
         # A film may take hours to be watched; its rows are read, so the connection is for others.
         close_old_connections()
-        slice_ = _Slice(descriptor, range(size) if positions is None else positions)
+        slice_ = _Slice(file, range(size) if positions is None else positions)
         return StreamingHttpResponse(slice_, status=status, headers=headers)
     finally:
         if slice_ is None:
-            os.close(descriptor)
+            file.close()
 
 
 def _is_known(request: HttpRequest, etag: str) -> bool:

@@ -6,6 +6,7 @@ Problem
 ├── AlreadyEnded              409  already_ended
 ├── StillOpen                 409  still_open
 ├── RangeNotSatisfiable       416  range_not_satisfiable
+├── StorageUnavailable        503  storage_away
 └── MediaProblem              a failure of the media engine, under the engine's own code
 
 videoproc/problems.py turns them, and all that the frameworks raise, into problem documents.
@@ -18,7 +19,14 @@ from http import HTTPStatus
 
 from rest_framework.exceptions import APIException, ValidationError
 
-from processing.media.errors import MediaError, ProcessStopped, SourceError, StorageFull, UnsupportedContainer
+from processing.media.errors import (
+    MediaError,
+    ProcessStopped,
+    SourceError,
+    StorageAway,
+    StorageFull,
+    UnsupportedContainer,
+)
 
 FIELD_CODES = {"unknown_field", "unknown_preset", "bad_client_id"}
 """Codes of field errors that a whole problem takes as its own where it has no other error."""
@@ -70,6 +78,18 @@ class RangeNotSatisfiable(Problem):
     default_code = "range_not_satisfiable"
 
 
+class StorageUnavailable(Problem):
+    """The storage cannot be read or written."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "storage_away"
+    default_detail = "The storage cannot be reached at the moment; try again."
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "5"})
+
+
 class MediaProblem(Problem):
     """A failure of the media engine on the way to the client."""
 
@@ -93,7 +113,7 @@ def media_status(error: MediaError) -> HTTPStatus:
             return HTTPStatus.UNPROCESSABLE_ENTITY
         case StorageFull():
             return HTTPStatus.INSUFFICIENT_STORAGE
-        case ProcessStopped():
+        case ProcessStopped() | StorageAway():
             return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.UNPROCESSABLE_ENTITY
 

@@ -15,6 +15,7 @@ MediaError
 ├── OutputMismatch                output_mismatch: what was written is not what was promised; run the step again
 ├── SegmentDamaged                segment_damaged: a finished segment no longer has its digest
 ├── StorageFull                   storage_full
+├── StorageAway                   storage_away
 └── ProcessError                  the media process, not the file
     ├── ProcessCrashed            process_crashed: it died by a signal or without an answer
     ├── ProcessStalled            process_stalled: no progress within the stall limit
@@ -130,6 +131,13 @@ class StorageFull(MediaError):
     """No space is left where the output is written."""
 
     code = "storage_full"
+    retryable = True
+
+
+class StorageAway(MediaError):
+    """The storage does not answer, refuses to serve us, or lacks a file that it must have."""
+
+    code = "storage_away"
     retryable = True
 
 

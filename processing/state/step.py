@@ -160,6 +160,15 @@ def hand_back(held: Claim, *, code: str, detail: str, strike: Strike | None, del
     )
 
 
+def put_off(
+    job_id: UUID | str, epoch: int, kind: str, index: int, *, code: str, detail: str, delay_seconds: float
+) -> None:
+    """Let a queued step wait longer, and say why; nothing where it is not queued."""
+    Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index, state=State.QUEUED, paused=False).update(
+        error_code=code, error_detail=detail, hinted_at=None, not_before=after(delay_seconds)
+    )
+
+
 def _fenced(held: Claim, **changes: Any) -> None:
     if not _held([held]).update(**changes):
         raise Fenced(f"{held.kind} {held.index} of job {held.job_id}: attempt {held.attempt} no longer holds it")

@@ -145,10 +145,10 @@ def test_a_reader_in_no_hurry_keeps_no_database_connection(
 
 def test_a_result_is_a_video_to_be_played(tmp_path: Path, settings: Settings, rf: RequestFactory, db: None) -> None:
     settings.VIDEOPROC_STORAGE_DIR = tmp_path
+    settings.VIDEOPROC_FREE_BYTES = 0
     job = rows.finished(rows.accepted(name="Ferien.mov"))
     for key in (job.result_key, f"{job.stills_key}/poster.jpg"):
-        storage.fetch(key).parent.mkdir(parents=True, exist_ok=True)
-        storage.fetch(key).write_bytes(b"content")
+        storage.stage(key).write_bytes(b"content")
     result = deliver(rf.head("/"), result_of(job))
     assert result.headers["Content-Type"] == "video/mp4"
     assert result.headers["Content-Disposition"] == 'inline; filename="Ferien-enhanced.mp4"'

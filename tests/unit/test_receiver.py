@@ -72,7 +72,7 @@ def root(tmp_path: Path, settings: Settings) -> Path:
 
 
 def folders() -> list[str]:
-    return [folder.name for folder in storage.source_folders()]
+    return list(storage.abandoned(storage.SOURCES, older_than_seconds=-10))
 
 
 async def test_the_view_gets_the_file_and_no_body() -> None:
@@ -83,7 +83,8 @@ async def test_the_view_gets_the_file_and_no_body() -> None:
     assert all(name != b"content-type" for scope in view.scopes for name, _ in scope["headers"])
     staged = upload[STAGED]
     assert (staged.name, staged.size_bytes) == ("a.mp4", 5)
-    assert storage.fetch(staged.key).read_bytes() == b"bytes"
+    with storage.reading(staged.key) as path:
+        assert path.read_bytes() == b"bytes"
     assert folders() == [str(staged.upload_id)]
     assert client.sent[0]["status"] == 201
 
