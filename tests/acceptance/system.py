@@ -76,9 +76,10 @@ class EmbeddedSystem(System):
 
     mode = "embedded"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.data = folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
         self.log = folder / "up.log"
         self.sign_in_url = ""
         self._process: Process | None = None
@@ -89,7 +90,7 @@ class EmbeddedSystem(System):
         self._process = start(
             Command(
                 words=[sys.executable, ROOT / "manage.py", "up", "--port", "0"],
-                environment=environment(VIDEOPROC_DATA_DIR=str(self.data)),
+                environment=environment(VIDEOPROC_DATA_DIR=str(self.data), **self._settings),
                 folder=ROOT,
                 log=self.log,
                 grace_seconds=30,
@@ -154,7 +155,7 @@ class ServerSystem(System):
 
     mode = "server"
 
-    def __init__(self, folder: Path, servers: Servers) -> None:
+    def __init__(self, folder: Path, servers: Servers, **settings: str) -> None:
         self._folder = folder
         for kind in ("postgresql", "redis"):
             servers.begin(kind)
@@ -175,6 +176,7 @@ class ServerSystem(System):
             DJANGO_SUPERUSER_USERNAME=USER,
             DJANGO_SUPERUSER_PASSWORD=PASSWORD,
             DJANGO_SUPERUSER_EMAIL="ada@example.org",
+            **settings,
         )
         self._processes: dict[str, Process] = {}
 
@@ -216,16 +218,19 @@ class ServerSystem(System):
         """All its processes."""
         return [pid for process in self._processes.values() for pid in process.pids]
 
-    def _start(self, name: str) -> None:
+    def _words(self, name: str) -> list[str]:
+        """Return how a process is started."""
         python = [sys.executable, "-m"]
-        words = {
+        return {
             "dispatch": [sys.executable, "manage.py", "dispatch"],
             "worker": [*python, "celery", "--app", "celery_app", "worker", "--pool", "threads", "--loglevel", "INFO"],
             "web": [*python, "uvicorn", "videoproc.asgi:application", "--host", "127.0.0.1", "--port", str(self._port)],
         }[name]
+
+    def _start(self, name: str) -> None:
         self._processes[name] = start(
             Command(
-                words=words,
+                words=self._words(name),
                 environment=self._environment,
                 folder=ROOT,
                 log=self._folder / f"{name}.log",
