@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint fidelity flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos fidelity flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,6 +25,18 @@ lint: test-environment ## check style, types and the direction of imports
 	@$(PYTHON_HERE) -m ruff format --check
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports
+
+faults: test-environment ## break the running system in every way there is a promise for, and print the table of verdicts
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@$(PYTHON_HERE) -m pytest tests/faults -m faults
+
+soak: test-environment ## the same in full counts, which takes hours
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@VIDEOPROC_TEST_FAULTS=full $(PYTHON_HERE) -m pytest tests/faults -m faults --timeout 86400
+
+chaos: test-environment ## FAULTS=n random faults by SEED=m under load; goes on where it was broken off
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@$(PYTHON_HERE) -m tests.faults.chaos --seed $(or $(SEED),1) --faults $(or $(FAULTS),40)
 
 fidelity: test-environment ## send each file of VIDEOPROC_SAMPLES, or made clips, through the engine: what is kept?
 	@$(PYTHON_HERE) -m benchmarks.fidelity

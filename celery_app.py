@@ -23,6 +23,8 @@ app.conf.update(
     broker_url=settings.VIDEOPROC_BROKER_URL,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    # RabbitMQ closes the channel of a step that takes longer than its consumer timeout: that must not end the worker.
+    broker_channel_error_retry=True,
     broker_transport_options={
         # RabbitMQ: a publish counts once the broker confirmed it, and a blocked broker blocks nobody for ever.
         "confirm_publish": True,

@@ -94,7 +94,9 @@ def clean_ended_jobs() -> int:
 def run(stop: threading.Event) -> None:
     """Dispatch until `stop` is set; trouble with the database or the broker is waited out."""
     last_pass = time.monotonic()
-    no_expiry_before = 0.0
+    # Of what lapsed before it began a dispatcher cannot know whether its holder died or only missed the database. In
+    # the embedded mode it died: one supervisor starts and ends them all.
+    no_expiry_before = last_pass + (0.0 if settings.EMBEDDED else settings.VIDEOPROC_LEASE_SECONDS)
     last_housekeeping = -HOUSEKEEPING_SECONDS
     while not stop.is_set():
         began = time.monotonic()

@@ -1,0 +1,109 @@
+"""A TCP proxy on loopback whose wire a test can cut, freeze, slow down or make one-way. Invariant: after heal() bytes
+flow both ways, in order, and none was changed; close() leaves no thread and no socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+from videoproc.servers import ports
+
+PIECE_BYTES = 65536
+
+
+class Proxy:
+    """Listens on `port` and passes on to `target`, a port on 127.0.0.1."""
+
+    def __init__(self, target: int) -> None:
+        self.port = ports.reserve()
+        self._target = target
+        self._delay_seconds = 0.0
+        self._refusing = False
+        self._closed = False
+        self._lock = threading.Lock()
+        self._flows = {"there": threading.Event(), "back": threading.Event()}
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.heal()
+        threading.Thread(target=self._accept, name=f"proxy-{self.port}", daemon=True).start()
+
+    def cut(self) -> None:
+        """Reset every connection, and each new one, until heal()."""
+        self._refusing = True
+        self.reset()
+
+    def reset(self) -> None:
+        """Reset every connection; new ones may come."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, set()
+        for pair in pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def freeze(self, *directions: str) -> None:
+        """Let nothing through any more, connections staying open: "there", "back", or both where none is named."""
+        for direction in directions or tuple(self._flows):
+            self._flows[direction].clear()
+
+    def slow(self, seconds: float) -> None:
+        """Hold each piece back for so long."""
+        self._delay_seconds = seconds
+
+    def heal(self) -> None:
+        """Be a plain wire again."""
+        self._delay_seconds = 0.0
+        self._refusing = False
+        for flow in self._flows.values():
+            flow.set()
+
+    def close(self) -> None:
+        """Stop listening and end all connections."""
+        self._closed = True
+        self.heal()
+        self._listener.close()
+        self.reset()
+        ports.release(self.port)
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._refusing:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            with self._lock:
+                self._pairs.add((client, server))
+            for source, sink, direction in ((client, server, "there"), (server, client, "back")):
+                threading.Thread(
+                    target=self._pump, args=(source, sink, direction), name=f"proxy-{self.port}", daemon=True
+                ).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
+        flow = self._flows[direction]
+        try:
+            while piece := source.recv(PIECE_BYTES):
+                if self._delay_seconds:
+                    time.sleep(self._delay_seconds)
+                flow.wait()
+                sink.sendall(piece)
+        except OSError:
+            pass  # one end was reset; the other is told below
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            mine = {pair for pair in self._pairs if source in pair}
+            self._pairs -= mine
+        source.close()

@@ -1,0 +1,139 @@
+"""The checker can fail: with each of the promises' means taken out in turn, it finds the violation.
+
+The means are taken out in worker and dispatcher processes started from tests/faults/entry.py; the product has no such
+switch. Beside each mutation stands what the same scenario finds in the product as it is: nothing (the other tests).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.campaign import Campaign
+from tests.faults.system import LEASE_SECONDS, Faulty, FaultyServer, Waiting
+from tests.faults.test_processes import attempt_of, working_on
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+Begin = Callable[[Faulty], Campaign]
+PATIENCE_SECONDS = 25.0
+
+
+@pytest.fixture
+def mutated(server: FaultyServer) -> Iterator[Callable[[str], FaultyServer]]:
+    """Give the server mode with a worker and a dispatcher that lack something; whole again afterwards."""
+
+    def without(means: str) -> FaultyServer:
+        for name in ("worker", "dispatch"):
+            server.end(name)
+            server.run(name, app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": means})
+        return server
+
+    yield without
+    for name in ("worker", "dispatch"):
+        server.end(name)
+    server.mend()
+
+
+def found(run: Campaign) -> list[str]:
+    """Return what the checker finds, a job that never ends included."""
+    try:
+        run.settle(seconds=PATIENCE_SECONDS)
+    except AssertionError as exc:
+        return [str(exc), *run.verdict()]
+    return run.verdict()
+
+
+def finished_segment(system: FaultyServer, job_id: str) -> str:
+    """Wait for a finished segment and return its key."""
+    waiting = Waiting(90, "a finished segment")
+    while True:
+        for step in system.rows.steps(job_id):
+            if step["kind"] == "segment" and step["state"] == "done":
+                return str(step["output"])
+        waiting.again(0.01)
+
+
+def test_without_the_fence_a_late_write_is_seen(
+    mutated: Callable[[str], FaultyServer], campaign: Begin, long: Path
+) -> None:
+    server = mutated("fence")
+    run = campaign(server)
+    file_id = run.upload(long)
+    job_id = server.rows.job_of(file_id)["id"]
+    _, key = working_on(server, job_id)
+    server.pause("worker")
+    server.run("worker-b", app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": "fence"})
+    waiting = Waiting(LEASE_SECONDS + 60, "the other worker's segment")
+    while not any(
+        event["name"] == "segment_enhanced"
+        and (event["data"] or {}).get("segment") == int(Path(key).stem.split("-")[1])
+        for event in server.rows.events(job_id)
+    ):
+        waiting.again(0.01)
+    # The job must be open still when the first one comes back.
+    server.pause("worker-b")
+    assert attempt_of(server, key) > 1
+    server.resume("worker")
+    time.sleep(5)
+    server.resume("worker-b")
+    violations = found(run)
+    assert any(text.startswith("I2") and "segment_enhanced" in text for text in violations), violations
+
+
+def test_without_hinting_again_a_lost_message_is_seen(
+    mutated: Callable[[str], FaultyServer], campaign: Begin, short: Path
+) -> None:
+    server = mutated("hints")
+    run = campaign(server)
+    server.pause("worker")
+    run.upload(short)
+    waiting = Waiting(10, "the hint")
+    while server.rows.ask("SELECT id FROM processing_step WHERE state = 'queued' AND hinted_at IS NULL"):
+        waiting.again()
+    server.empty_broker()
+    server.resume("worker")
+    violations = found(run)
+    assert any(text.startswith("I1") for text in violations), violations
+    forget(server)
+
+
+def test_without_the_join_guard_an_early_join_is_seen(
+    mutated: Callable[[str], FaultyServer], campaign: Begin, long: Path
+) -> None:
+    server = mutated("guard")
+    run = campaign(server)
+    run.upload(long)
+    violations = found(run)
+    assert any(text.startswith(("I1", "I2", "I3")) for text in violations), violations
+    forget(server)
+
+
+def test_without_the_digest_check_a_flipped_byte_is_seen(
+    mutated: Callable[[str], FaultyServer], campaign: Begin, long: Path
+) -> None:
+    server = mutated("digests")
+    run = campaign(server)
+    run.upload(long)
+    run.finish()  # the undisturbed digest, and with nothing broken nothing is found
+    file_id = run.upload(long)
+    path = server.storage / finished_segment(server, server.rows.job_of(file_id)["id"])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    violations = found(run)
+    assert any(text.startswith("I3") for text in violations), violations
+
+
+def forget(server: FaultyServer) -> None:
+    """Cancel what a mutation left open, so that the next test begins quiet."""
+    for job in server.rows.jobs():
+        if job["state"] not in {"ready", "failed", "cancelled"}:
+            httpx.post(
+                f"{server.url}/api/v1/jobs/{job['id']}/cancel",
+                headers={"Authorization": f"Token {server.token}"},
+                timeout=30,
+            )

@@ -1,0 +1,352 @@
+"""Rows 1, 2, 4, 5, 17 to 21: what happens to processes of ours, by signal, in the middle of work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.system import orphans
+from tests.faults.campaign import Campaign
+from tests.faults.system import LEASE_SECONDS, STALL_SECONDS, Faulty, FaultyServer, Waiting, media_processes
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+Begin = Callable[[Faulty], Campaign]
+Figures = Callable[..., None]
+
+
+def working_on(system: Faulty, job_id: str, *, operation: str = "segment", share: float = 0.0) -> tuple[int, str]:
+    """Wait until a media process is at work on a job and `share` (0 to 1) of its frames are done; its id and key."""
+    waiting = Waiting(60, f"a media process on {job_id}")
+    while True:
+        far = {
+            f"{step['kind']}-{step['number']:05d}-{step['attempt']}"
+            for step in system.rows.steps(job_id)
+            if step["state"] == "running" and step["frames_done"] >= share * (step["frames"] or 0)
+        }
+        for pid, key in media_processes(system, operation=operation).items():
+            if key.startswith(job_id) and Path(key).stem in far:
+                return pid, key
+        waiting.again(0.01)
+
+
+def redone(system: Faulty, file_id: str) -> int:
+    """Return how many attempts of segments came to nothing."""
+    steps = system.rows.steps(system.rows.job_of(file_id)["id"])
+    return sum(step["attempt"] - 1 for step in steps if step["kind"] == "segment")
+
+
+def attempt_of(system: Faulty, key: str) -> int:
+    """Return the newest attempt of the step that writes to a key `job/epoch/kind-index-attempt`."""
+    job_id, _, name = key.split("/")
+    kind, number, _ = Path(name).stem.split("-")
+    return max(s["attempt"] for s in system.rows.steps(job_id) if (s["kind"], s["number"]) == (kind, int(number)))
+
+
+def quiet_run(campaign: Campaign, *clips: Path) -> None:
+    """Have each clip enhanced once without any fault, so that its digest is known."""
+    for clip in clips:
+        campaign.upload(clip)
+    campaign.finish()
+
+
+def test_row_01_media_process_killed(faulty: Faulty, campaign: Begin, long: Path, figures: Figures) -> None:
+    """At 10, 50 and 90 percent of a segment: that segment runs again at once, and nothing else does."""
+    run = campaign(faulty)
+    quiet_run(run, long)
+    again: list[float] = []
+    for share in (0.1, 0.5, 0.9):
+        file_id = run.upload(long)
+        job_id = run.system.rows.job_of(file_id)["id"]
+        pid, key = working_on(faulty, job_id, share=share)
+        attempt = attempt_of(faulty, key)
+        os.kill(pid, signal.SIGKILL)
+        waiting = Waiting(LEASE_SECONDS + 5, "the segment again")
+        while attempt_of(faulty, key) == attempt:
+            waiting.again()
+        again.append(waiting.passed_seconds)
+        run.wait(file_id, "ready", seconds=90)
+        assert redone(faulty, file_id) <= 1
+    run.finish()
+    figures(again_after_s=max(again))
+
+
+@pytest.mark.fast
+def test_row_02_worker_killed(faulty: Faulty, campaign: Begin, long: Path, figures: Figures) -> None:
+    """With all its children: the segments run again after their lease; no orphan goes on encoding."""
+    run = campaign(faulty)
+    file_id = run.upload(long)
+    run.wait(file_id, "enhancing")
+    job_id = faulty.rows.job_of(file_id)["id"]
+    _, key = working_on(faulty, job_id)
+    held = sum(step["state"] == "running" for step in faulty.rows.steps(job_id))
+    attempt = attempt_of(faulty, key)
+    pids = faulty.kill("worker")
+    waiting = Waiting(2, "the end of the worker's children")
+    while orphans(pids):
+        waiting.again()
+    if isinstance(faulty, FaultyServer):
+        faulty.run("worker")
+    waiting = Waiting(LEASE_SECONDS + 15, "the segment again")
+    while attempt_of(faulty, key) == attempt:
+        waiting.again()
+    again = waiting.passed_seconds
+    run.finish()
+    assert redone(faulty, file_id) <= held <= 2, "at most what was in work is lost"
+    figures(again_after_s=again, redone=redone(faulty, file_id))
+
+
+def test_row_02_worker_main_process_alone_killed(faulty: Faulty, campaign: Begin, long: Path) -> None:
+    """Without its children: they end with it."""
+    run = campaign(faulty)
+    file_id = run.upload(long)
+    working_on(faulty, faulty.rows.job_of(file_id)["id"])
+    worker = faulty.pid("worker")
+    children = list(media_processes(faulty))
+    os.kill(worker, signal.SIGKILL)
+    waiting = Waiting(3, "the end of the media processes")
+    while orphans(children):
+        waiting.again()
+    faulty.mend()
+    run.finish()
+
+
+def test_row_04_limits_of_a_media_process(faulty: Faulty, campaign: Begin, long: Path, short: Path) -> None:
+    """A media process dies by segmentation fault, CPU limit and as the kernel kills for memory: the worker and the
+    neighbours are unharmed."""
+    run = campaign(faulty)
+    worker = faulty.pid("worker")
+    for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL):
+        hurt, neighbour = run.upload(long), run.upload(short)
+        pid, _ = working_on(faulty, faulty.rows.job_of(hurt)["id"])
+        os.kill(pid, number)
+        run.wait(hurt, "ready", seconds=90)
+        run.wait(neighbour, "ready", seconds=90)
+        assert redone(faulty, neighbour) == 0
+    # The CPU limit is a verdict on the file: the job fails with its code, and is not tried again.
+    file_id = run.upload(long)
+    pid, _ = working_on(faulty, faulty.rows.job_of(file_id)["id"])
+    os.kill(pid, signal.SIGXCPU)
+    run.may_end(file_id, "failed")
+    run.finish()
+    assert faulty.rows.job_of(file_id)["error_code"] == "resource_cpu"
+    assert faulty.pid("worker") == worker
+
+
+@pytest.mark.fast
+def test_row_05_worker_frozen(server: FaultyServer, campaign: Begin, long: Path, figures: Figures) -> None:
+    """For longer than a lease, then continued: the lease has moved, and the late write is refused."""
+    run = campaign(server)
+    file_id = run.upload(long)
+    job_id = server.rows.job_of(file_id)["id"]
+    _, key = working_on(server, job_id)
+    attempt = attempt_of(server, key)
+    server.pause("worker")
+    server.run("worker-b")
+    waiting = Waiting(LEASE_SECONDS + 15, "another worker on the segment")
+    while attempt_of(server, key) == attempt:
+        waiting.again()
+    moved = waiting.passed_seconds
+    run.wait(file_id, "ready", seconds=60)
+    server.resume("worker")
+    run.finish()
+    server.end("worker-b")
+    figures(lease_moved_after_s=moved, redone=redone(server, file_id))
+
+
+def test_row_05_worker_frozen_comes_back_in_the_middle(server: FaultyServer, campaign: Begin, long: Path) -> None:
+    """Both workers then hold what is one segment's work: one writes, the other finds itself fenced."""
+    run = campaign(server)
+    file_id = run.upload(long)
+    job_id = server.rows.job_of(file_id)["id"]
+    _, key = working_on(server, job_id)
+    attempt = attempt_of(server, key)
+    server.pause("worker")
+    server.run("worker-b")
+    waiting = Waiting(LEASE_SECONDS + 15, "another worker on the segment")
+    while attempt_of(server, key) == attempt:
+        waiting.again()
+    server.resume("worker")
+    run.finish()
+    server.end("worker-b")
+
+
+def test_row_16_clock_an_hour_off(server: FaultyServer, campaign: Begin, long: Path, figures: Figures) -> None:
+    """Of one worker, forward and back: no lease is early or late, for only the database's clock counts."""
+    run = campaign(server)
+    server.end("worker")
+    for hours in (1, -1):
+        server.run("worker", app="tests.faults.entry", variables={"VIDEOPROC_TEST_CLOCK_HOURS": str(hours)})
+        file_id = run.upload(long)
+        run.wait(file_id, "ready", seconds=90)
+        assert redone(server, file_id) == 0
+        # And a lease of the worker with the wrong clock, killed, lapses in time.
+        file_id = run.upload(long)
+        _, key = working_on(server, server.rows.job_of(file_id)["id"])
+        attempt = attempt_of(server, key)
+        server.kill("worker")
+        waiting = Waiting(LEASE_SECONDS + 3, "the lease's end")
+        while not any(s["state"] == "queued" and s["losses"] for s in server.rows.steps(key.split("/")[0])):
+            waiting.again()
+        assert attempt_of(server, key) == attempt
+        server.run("worker")
+        run.wait(file_id, "ready", seconds=90)
+        server.end("worker")
+        figures(**{f"lapsed_after_s_{hours:+d}h": waiting.passed_seconds})
+    server.run("worker")
+    run.finish()
+
+
+def test_row_17_rolling_restart(
+    server: FaultyServer, campaign: Begin, long: Path, figures: Figures, full: bool
+) -> None:
+    """Of two workers in turn, under load: no failed job, no strike, at most what each held is redone."""
+    run = campaign(server)
+    server.run("worker-b")
+    restarts = 20 if full else 6
+    files = [run.upload(long) for _ in range(2)]
+    slowest = 0.0
+    for turn in range(restarts):
+        name = ("worker", "worker-b")[turn % 2]
+        if all(run.state(file_id) == "ready" for file_id in files):
+            files.append(run.upload(long))
+        working_on(server, next(server.rows.job_of(f)["id"] for f in files if run.state(f) != "ready"), operation="")
+        began = time.monotonic()
+        server.end(name)
+        slowest = max(slowest, time.monotonic() - began)
+        server.run(name)
+        waiting = Waiting(60, f"{name} at work again")
+        while not live_slots(server) >= 4:
+            waiting.again()
+    run.finish(seconds=240)
+    steps = [step for f in files for step in server.rows.steps(server.rows.job_of(f)["id"])]
+    assert all(step["crashes"] == step["losses"] == 0 for step in steps), "no strike"
+    assert sum(redone(server, file_id) for file_id in files) <= 2 * restarts
+    server.end("worker-b")
+    figures(restarts=restarts, redone=sum(redone(server, f) for f in files), slowest_stop_s=slowest)
+
+
+def live_slots(system: FaultyServer) -> int:
+    """Return how many slots workers say that they have just now."""
+    (row,) = system.rows.ask(
+        "SELECT coalesce(sum(slots), 0) AS slots FROM processing_worker WHERE seen_at > now() - interval '3 seconds'"
+    )
+    return int(row["slots"])
+
+
+def test_row_18_poison(
+    server: FaultyServer, campaign: Begin, long: Path, short: Path, figures: Figures, full: bool
+) -> None:
+    """A video that kills whoever touches it, among good ones: three strikes, then it is failed with its reason."""
+    run = campaign(server)
+    good = 50 if full else 12
+    before = [run.upload(short) for _ in range(good)]
+    run.finish(seconds=300)
+    calm = percentile([duration(server, file_id) for file_id in before], 95)
+    poison = run.upload(long)
+    run.may_end(poison, "failed")
+    job_id = server.rows.job_of(poison)["id"]
+    stop = threading.Event()
+    killer = threading.Thread(target=kill_all_on, args=(server, job_id, stop), daemon=True)
+    killer.start()
+    try:
+        among = [run.upload(short) for _ in range(good)]
+        run.finish(seconds=300)
+    finally:
+        stop.set()
+        killer.join()
+    job = server.rows.job_of(poison)
+    assert job["error_code"] == "process_crashed"
+    assert max(step["crashes"] for step in server.rows.steps(job_id)) == 2, "the third strike ends the job"
+    hit = percentile([duration(server, file_id) for file_id in among], 95)
+    figures(p95_calm_s=calm, p95_among_s=hit, ratio=hit / calm)
+
+
+def kill_all_on(system: FaultyServer, job_id: str, stop: threading.Event) -> None:
+    """Kill each media process that writes a segment of a job."""
+    while not stop.wait(0.01):
+        for pid, key in media_processes(system, operation="segment").items():
+            if key.startswith(job_id):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+
+def duration(system: FaultyServer, file_id: str) -> float:
+    """Return the seconds from a job's acceptance to its end."""
+    (row,) = system.rows.ask(
+        "SELECT extract(epoch FROM ended_at - created_at)::float AS seconds FROM processing_job WHERE upload_id = ?",
+        file_id,
+    )
+    return float(row["seconds"])
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """Return the value that so many percent do not exceed."""
+    return sorted(values)[min(len(values) * percent // 100, len(values) - 1)]
+
+
+def test_row_19_hang(faulty: Faulty, campaign: Begin, long: Path, figures: Figures) -> None:
+    """Without CPU or progress: killed at the stall limit, and done again."""
+    run = campaign(faulty)
+    file_id = run.upload(long)
+    pid, key = working_on(faulty, faulty.rows.job_of(file_id)["id"])
+    attempt = attempt_of(faulty, key)
+    os.kill(pid, signal.SIGSTOP)
+    waiting = Waiting(3 * STALL_SECONDS + 5, "another attempt")
+    while attempt_of(faulty, key) == attempt:
+        waiting.again()
+    assert waiting.passed_seconds > STALL_SECONDS - 1
+    assert orphans([pid]) == []
+    run.finish()
+    figures(killed_after_s=waiting.passed_seconds)
+
+
+@pytest.mark.parametrize("when", ["queued", "enhancing", "joining"])
+def test_row_20_cancel(faulty: Faulty, campaign: Begin, long: Path, figures: Figures, when: str) -> None:
+    """In each state, twice, and after the end: cancelled at once and idle within two seconds, or 409."""
+    run = campaign(faulty)
+    if when == "queued":
+        faulty.pause("worker")
+    file_id = run.upload(long)
+    run.may_end(file_id, "cancelled")
+    job_id = faulty.rows.job_of(file_id)["id"]
+    if when != "queued":
+        run.wait(file_id, when, seconds=90)
+    began = time.monotonic()
+    box = run.box()
+    assert box._http.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
+    assert run.state(file_id) == "cancelled"
+    assert box._http.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 409
+    if when == "queued":
+        faulty.resume("worker")
+    waiting = Waiting(4, "idle")
+    while media_processes(faulty):
+        waiting.again()
+    figures(idle_after_s=time.monotonic() - began)
+    run.finish()
+    assert box._http.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 409
+    box.close()
+
+
+def test_row_21_dispatchers(server: FaultyServer, campaign: Begin, short: Path, figures: Figures, full: bool) -> None:
+    """Killed, and three of them running: nothing is lost, and nothing happens twice."""
+    run = campaign(server)
+    server.kill("dispatch")
+    files = [run.upload(short) for _ in range(3)]
+    for name in ("dispatch", "dispatch-b", "dispatch-c"):
+        server.run(name)
+    files += [run.upload(short) for _ in range(20 if full else 6)]
+    server.kill("dispatch-b")
+    files += [run.upload(short) for _ in range(3)]
+    run.finish(seconds=240)
+    attempts: list[Any] = [step["attempt"] for f in files for step in server.rows.steps(server.rows.job_of(f)["id"])]
+    assert set(attempts) == {1}, "no step was done twice"
+    figures(jobs=len(files), steps=len(attempts))
