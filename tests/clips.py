@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -56,6 +57,10 @@ class Clip:
     b_frames: int = 0
     open_gop: bool = False
     interlaced: bool = False
+    first_field: Literal["top", "bottom"] | None = None
+    """Which field of each frame shows the earlier of two moments; None where a frame is one moment."""
+    speed: float = 1.0
+    """How fast things move."""
     noise_sigma: float = 0.0
     """Standard deviation of Gaussian luma noise, in 8-bit code values; chroma gets half of it."""
     gain: float = 1.0
@@ -127,13 +132,17 @@ def read_numbers(path: Path) -> list[int]:
         return [read_number(frame.to_ndarray(format="gray")) for frame in source.decode(video=0)]
 
 
-def draw(number: int, clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the Y, U and V planes (height x width, uint8, 4:4:4) of frame `number`, noise and gain applied."""
+def draw(number: int, clip: Clip, moment: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the Y, U and V planes (height x width, uint8, 4:4:4) of frame `number`, noise and gain applied.
+
+    What moves stands where it is at `moment`, counted in frames; without one, at the frame's own.
+    """
     height, width = clip.height, clip.width
+    moment = clip.speed * (number if moment is None else moment)
     rows, columns = np.mgrid[0:height, 0:width]
-    luma = 60 + 100 * columns / width + 24 * np.sin(rows / 5.0) + 8 * np.sin((columns + 2 * number) / 3.0)
-    top = height // 2 + int(height / 8 * np.sin(number / 6))
-    left = (number * 3) % max(width - width // 6, 1)
+    luma = 60 + 100 * columns / width + 24 * np.sin(rows / 5.0) + 8 * np.sin((columns + 2 * moment) / 3.0)
+    top = height // 2 + int(height / 8 * np.sin(moment / 6))
+    left = int(moment * 3) % max(width - width // 6, 1)
     luma[top : top + height // 6, left : left + width // 6] = 200
     u = 128 + 40 * np.sin(columns / width * 3 + number / 20)
     v = 128 + 40 * np.cos(rows / height * 3 + number / 20)
@@ -240,6 +249,9 @@ def _write_video(output: av.container.OutputContainer, video: av.VideoStream, cl
     origin = int(clip.start_seconds / time_base)
     for number, stamp in enumerate(stamps):
         array = np.stack(draw(number, clip))
+        if clip.first_field is not None:
+            later = int(clip.first_field == "top")
+            array[:, later::2] = np.stack(draw(number, clip, number + 0.5))[:, later::2]
         frame = av.VideoFrame.from_ndarray(array, format="yuv444p").reformat(format=clip.pixel_format)
         frame.pts, frame.time_base = stamp + origin, time_base
         output.mux(video.encode(frame))

@@ -40,6 +40,7 @@ PRESET_WORDS = {
     "gentle": ("Gentle", "Like auto, with a lighter hand."),
     "low-light": ("Low light", "For evenings and rooms: more light, less noise."),
     "denoise": ("Denoise", "Removes noise and changes nothing else."),
+    "restore": ("Restore", "For old recordings: whole pictures from fields, less noise, crisper edges."),
 }
 
 

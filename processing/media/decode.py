@@ -31,7 +31,7 @@ class DecodedFrame:
     """Ticks of the timeline's time base; the frame's own stamp may differ where times were mended."""
     frame: VideoFrame
     is_warmup: bool
-    """Decoded for the filters only; belongs to the segment before."""
+    """Decoded for the filters only; belongs to the segment before or after."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,10 +93,10 @@ def decode_all(path: Path, probe: MediaProbe, timeline: Timeline, *, threads: in
 
 
 def decode_segment(
-    path: Path, probe: MediaProbe, timeline: Timeline, segment: Segment, *, threads: int = 1
+    path: Path, probe: MediaProbe, timeline: Timeline, segment: Segment, *, threads: int = 1, ahead: int = 0
 ) -> FrameReader:
-    """Return a reader of the frames [warmup, stop) of one segment, equal to those of the sequential decode."""
-    return FrameReader(path, probe, timeline, segment, threads=threads)
+    """Return a reader of the frames [warmup, stop + ahead) of one segment, equal to those of the sequential decode."""
+    return FrameReader(path, probe, timeline, segment, threads=threads, ahead=ahead)
 
 
 class FrameReader:
@@ -107,7 +107,14 @@ class FrameReader:
     """
 
     def __init__(
-        self, path: Path, probe: MediaProbe, timeline: Timeline, segment: Segment, *, threads: int = 1
+        self,
+        path: Path,
+        probe: MediaProbe,
+        timeline: Timeline,
+        segment: Segment,
+        *,
+        threads: int = 1,
+        ahead: int = 0,
     ) -> None:
         self.frames_from_decode = 0
         """Frames given in [start, stop); warm-up frames are not counted."""
@@ -121,6 +128,7 @@ class FrameReader:
         self._stream_index = probe.video.index
         self._timeline = timeline
         self._segment = segment
+        self._ahead = ahead
         self._threads = threads
         self._stamps = timeline.pts if timeline.identity == "pts" else timeline.stamps
         self._keyframe_packets = {
@@ -218,10 +226,11 @@ class FrameReader:
                 if seek_pts is not None and previous < 0 and index > segment.warmup:
                     raise TimelineMismatch(f"decoding started at frame {index}, after the warm-up at {segment.warmup}")
                 previous = index
-                if index >= segment.stop:
+                if index >= segment.stop + self._ahead:
                     return
                 if index >= segment.warmup:
-                    yield DecodedFrame(index=index, pts=pts[index], frame=frame, is_warmup=index < segment.start)
+                    is_warmup = not segment.start <= index < segment.stop
+                    yield DecodedFrame(index=index, pts=pts[index], frame=frame, is_warmup=is_warmup)
 
     def _index_of(self, frame: VideoFrame) -> int:
         stamp, pts = frame.pts, self._timeline.pts

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -20,7 +21,15 @@ from av.video.frame import VideoFrame
 from processing.media.decode import DecodeTally, raw_frames
 from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
-from processing.media.measures import coarse_noise_sigma, combing, edge_steepness, noise_sigma, percentile, picture_area
+from processing.media.measures import (
+    coarse_noise_sigma,
+    combing,
+    edge_steepness,
+    field_order,
+    noise_sigma,
+    percentile,
+    picture_area,
+)
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
 from processing.media.specs import Diagnosis, MediaProbe, Timeline
@@ -38,6 +47,12 @@ FLAGGED_COMBED_SHARE = 0.0005
 """Share of combed pixels that proves interlacing, without and with the stream's own word for it."""
 MOST_HIDDEN = 1.3
 """How many times the noise of luma may be what is measured at full size: more would be texture."""
+FLAGGED_FIELD_ORDER = 0.05
+"""Order of the fields, as `measures.field_order` has it, that proves interlacing where the stream says so too."""
+LEAST_FIELD_ORDER = 0.02
+"""Less tells nothing of the order; then the stream's word counts."""
+BOTTOM_FIRST = frozenset({"bb", "tb"})
+"""Field orders whose bottom field is shown first, whichever was coded first."""
 NOISE_MARGIN = 3
 """Code values from black and white within which noise is cut off and cannot be measured."""
 
@@ -55,6 +70,7 @@ class _Findings:
     luma: list[float] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
     combing: list[float] = field(default_factory=list)
+    field_order: list[float] = field(default_factory=list)
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
 
@@ -75,6 +91,7 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
     dark, bright = (percentile(findings.histogram, percent) for percent in (1.0, 99.0))
     total = findings.histogram
     comb = float(np.median(findings.combing))
+    order = float(np.median(findings.field_order)) if findings.field_order else 0.0
     is_flagged = 2 * findings.flagged_interlaced > findings.frames or probe.video.field_order in INTERLACED_ORDERS
     noise_luma, noise_chroma = _noise(findings)
     return Diagnosis(
@@ -86,10 +103,19 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
         white_luma=bright,
         contrast=round((bright - dark) / (white - black), 3),
         sharpness=_middle(findings.sharpness),
-        is_interlaced=comb > (FLAGGED_COMBED_SHARE if is_flagged else COMBED_SHARE),
+        is_interlaced=comb > COMBED_SHARE
+        or (is_flagged and (comb > FLAGGED_COMBED_SHARE or abs(order) > FLAGGED_FIELD_ORDER)),
         luma_by_run=tuple(findings.luma),
         combing=round(comb, 5),
+        first_field=_first_field(order, probe),
+        field_evidence=round(abs(order), 3),
     )
+
+
+def _first_field(order: float, probe: MediaProbe) -> Literal["top", "bottom"]:
+    if abs(order) >= LEAST_FIELD_ORDER:
+        return "top" if order > 0 else "bottom"
+    return "bottom" if probe.video.field_order in BOTTOM_FIRST else "top"
 
 
 def run_starts(timeline: Timeline, most_runs: int = MOST_RUNS) -> list[tuple[int, int]]:
@@ -157,6 +183,7 @@ def _measure(pictures: list[Planes], black: int, white: int, findings: _Findings
     sigma = findings.sigma_luma[-1] if findings.sigma_luma else 0.0
     findings.sharpness.append(edge_steepness(middle, sigma))
     findings.combing.append(combing(middle, sigma))
+    findings.field_order += [field_order(a.y, b.y) for a, b in pairwise(pictures)]
 
 
 def _noise(findings: _Findings) -> tuple[float, float]:

@@ -16,8 +16,10 @@ import cv2
 from processing.media.clock import decode_delay, frame_rate, lead_in, ticks
 from processing.media.decode import DecodedFrame, decode_segment
 from processing.media.encode import SegmentEncoder, new_frame
+from processing.media.enhancement import deinterlace
 from processing.media.enhancement.enhancer import Enhancer
 from processing.media.enhancement.planes import Planes
+from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.pictures import Normaliser
@@ -40,7 +42,10 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
     """
     cv2.setNumThreads(1)
     segment = plan.segments[index]
-    reader = decode_segment(source, plan.probe, plan.timeline, segment)
+    is_deinterlaced = has_deinterlacing(plan.enhancement)
+    ahead = deinterlace.LOOK_AHEAD_FRAMES if is_deinterlaced else 0
+    reader = decode_segment(source, plan.probe, plan.timeline, segment, ahead=ahead)
+    frames = deinterlace.deinterlaced(reader, plan.enhancement.first_field) if is_deinterlaced else reader
     normaliser = Normaliser(plan.encoding)
     enhancer = Enhancer(plan.enhancement, plan.encoding.colour.range)
     delay = decode_delay(plan)
@@ -69,7 +74,7 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
             frames_out += 1
             report(frames_out)
 
-        run_stages(reader, change, write)
+        run_stages(frames, change, write)
         written = encoder.close()
     if not written.frames == frames_out == reader.frames_from_decode:
         raise OutputMismatch(

@@ -109,6 +109,25 @@ def combing(luma: Plane, sigma: float) -> float:
     return max(lines - columns, 0.0)
 
 
+def field_order(previous: Plane, current: Plane) -> float:
+    """Return which field of two consecutive pictures is the earlier: above 0 the top one, below 0 the bottom one.
+
+    The last field of a picture lies next in time to the first field of the following one. So these two, woven, comb
+    less than the other two, which lie three fields apart; returned is the difference as a share of the sum, near 0 for
+    progressive pictures (the idea of FFmpeg's idet).
+    """
+    by_top, by_bottom = previous.copy(), previous.copy()
+    by_top[0::2], by_bottom[1::2] = current[0::2], current[1::2]
+    top, bottom = _roughness(by_top), _roughness(by_bottom)
+    return (bottom - top) / (bottom + top) if bottom + top else 0.0
+
+
+def _roughness(plane: Plane) -> float:
+    """Return the mean of how far each line is from the mean of its neighbours, in half code values."""
+    lines = plane.astype(np.int16)
+    return float(np.abs(2 * lines[1:-1] - lines[:-2] - lines[2:]).mean()) if plane.shape[0] > 2 else 0.0
+
+
 def _comb_share(luma: Plane, step: int) -> float:
     if luma.shape[0] < 5:
         return 0.0

@@ -11,8 +11,10 @@ from typing import Literal
 
 from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
+from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
+from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.pictures import even
-from processing.media.segments import TARGETS_SECONDS, plan_segments
+from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.specs import (
     Colour,
     Diagnosis,
@@ -52,6 +54,7 @@ def make_plan(
     video = "encode" if is_damaged else video_mode(probe, timeline, enhancement)
     is_copy = video == "copy"
     refuse_unwritable(timeline, output_time_base(probe.video.time_base))
+    is_deinterlaced = has_deinterlacing(enhancement)
     return Plan(
         source_digest=source_digest,
         probe=probe,
@@ -62,8 +65,12 @@ def make_plan(
         encoding=choose_encoding(probe.video),
         segments=()
         if is_copy
-        else plan_segments(timeline, TARGETS_SECONDS if probe.video.hdr == "none" else HDR_TARGETS_SECONDS),
-        warnings=_warnings(probe, timeline, diagnosis, is_copy=is_copy),
+        else plan_segments(
+            timeline,
+            TARGETS_SECONDS if probe.video.hdr == "none" else HDR_TARGETS_SECONDS,
+            warmup_frames=WARMUP_FRAMES + (LOOK_BACK_FRAMES if is_deinterlaced else 0),
+        ),
+        warnings=_warnings(probe, timeline, diagnosis, is_copy=is_copy, is_deinterlaced=is_deinterlaced),
     )
 
 
@@ -118,7 +125,9 @@ def output_time_base(time_base: Fraction) -> Fraction:
     return Fraction(1, ticks_per_second)
 
 
-def _warnings(probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is_copy: bool) -> tuple[str, ...]:
+def _warnings(
+    probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is_copy: bool, is_deinterlaced: bool
+) -> tuple[str, ...]:
     video = probe.video
     subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
     found = {
@@ -128,7 +137,7 @@ def _warnings(probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is
         "chroma_reduced": not is_copy and _loses_chroma(video.pixel_format),
         "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
         "size_padded": not is_copy and bool(video.width_px % 2 or video.height_px % 2),
-        "interlaced_kept": diagnosis.is_interlaced or video.field_order in INTERLACED_ORDERS,
+        "interlaced_kept": diagnosis.is_interlaced and not is_deinterlaced,
         "cover_art_dropped": any(stream.is_cover_art and not is_carried_cover(stream) for stream in probe.other),
         "subtitles_dropped": any(stream.codec not in TEXT_CODECS for stream in subtitles),
         "chapters_dropped": len(probe.chapters) >= MAX_CHAPTERS,

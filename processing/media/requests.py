@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
 
-PRESET_NAMES = ("auto", "gentle", "low-light", "denoise")
+PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "restore")
 """What can be asked for; enhancement/presets.py says what each means."""
 MOST_STRENGTH = 2.0
 

@@ -14,14 +14,18 @@ from fractions import Fraction
 from processing.media.specs import Segment, Timeline
 
 WARMUP_FRAMES = 8
-"""How far the filters look back."""
+"""How far the filters look back on planes; deinterlacing before them looks one frame further."""
 REDECODED_SHARE = Fraction(1, 4)
 """Frames decoded a second time to reach cuts inside a GOP, as a share of all: no more than this."""
 TARGETS_SECONDS = (1, 1, 2, 4, 8)
 
 
-def plan_segments(timeline: Timeline, targets: Sequence[float] = TARGETS_SECONDS) -> tuple[Segment, ...]:
+def plan_segments(
+    timeline: Timeline, targets: Sequence[float] = TARGETS_SECONDS, *, warmup_frames: int = WARMUP_FRAMES
+) -> tuple[Segment, ...]:
     """Return the segments of a timeline, about as long as `targets` (seconds; the last one repeats).
+
+    `warmup_frames` is how far the operations look back in all.
 
     The first are short, so that the first picture comes soon. A cut beside a keyframe between half and twice the target
     is taken; without one the cut lies inside a GOP while the re-decoding that costs stays within bounds; else the
@@ -31,24 +35,29 @@ def plan_segments(timeline: Timeline, targets: Sequence[float] = TARGETS_SECONDS
     count = len(timeline.pts)
     if timeline.identity == "index" and not timeline.stamps:
         return (Segment(index=0, seek=0, warmup=0, start=0, stop=count),)
-    beside_keyframes = [key + WARMUP_FRAMES for key in timeline.keyframes if key + WARMUP_FRAMES < count]
+    beside_keyframes = [key + warmup_frames for key in timeline.keyframes if key + warmup_frames < count]
     budget = REDECODED_SHARE * count
     cuts = [0]
     while True:
         target = targets[min(len(cuts), len(targets)) - 1] / timeline.time_base
-        cut, cost = _next_cut(timeline, beside_keyframes, cuts[-1], int(target), budget)
+        cut, cost = _next_cut(timeline, beside_keyframes, cuts[-1], int(target), budget, warmup_frames)
         if cut is None:
             break
         budget -= cost
         cuts.append(cut)
     return tuple(
-        _segment(timeline, index, start, stop)
+        _segment(timeline, index, start, stop, warmup_frames)
         for index, (start, stop) in enumerate(zip(cuts, [*cuts[1:], count], strict=True))
     )
 
 
 def _next_cut(
-    timeline: Timeline, beside_keyframes: Sequence[int], start: int, target: int, budget: Fraction
+    timeline: Timeline,
+    beside_keyframes: Sequence[int],
+    start: int,
+    target: int,
+    budget: Fraction,
+    warmup_frames: int,
 ) -> tuple[int | None, int]:
     """Return where the segment that begins at `start` ends, and the frames decoded twice for it; None for the end."""
     pts = timeline.pts
@@ -61,16 +70,16 @@ def _next_cut(
         beside_keyframes[max(near - 1, first) : near + 1], key=lambda cut: abs(pts[cut] - wanted), default=None
     )
     if closest is not None and target / 2 <= pts[closest] - pts[start] <= 2 * target:
-        return closest, WARMUP_FRAMES
+        return closest, warmup_frames
     inside = bisect_left(pts, wanted)
-    cost = inside - _segment(timeline, 0, inside, inside + 1).seek
+    cost = inside - _segment(timeline, 0, inside, inside + 1, warmup_frames).seek
     if start < inside < len(pts) and cost <= budget:
         return inside, cost
-    return (beside_keyframes[near], WARMUP_FRAMES) if near < len(beside_keyframes) else (None, 0)
+    return (beside_keyframes[near], warmup_frames) if near < len(beside_keyframes) else (None, 0)
 
 
-def _segment(timeline: Timeline, index: int, start: int, stop: int) -> Segment:
-    warmup = max(start - WARMUP_FRAMES, 0)
+def _segment(timeline: Timeline, index: int, start: int, stop: int, warmup_frames: int) -> Segment:
+    warmup = max(start - warmup_frames, 0)
     before = bisect_right(timeline.keyframes, warmup) - 1
     seek = timeline.keyframes[before] if before >= 0 else 0
     return Segment(index=index, seek=seek, warmup=warmup, start=start, stop=stop)

@@ -153,7 +153,7 @@ class Segment:
 class Choice:
     """One operation of the enhancement: what, how strongly (0 is identity) and why."""
 
-    operation: Literal["denoise", "tone", "sharpen"]
+    operation: Literal["deinterlace", "denoise", "tone", "sharpen"]
     strength: float
     reason: str
 
@@ -187,6 +187,10 @@ class Diagnosis:
     """Median luma of each run of frames, in order of time; bars above, below and beside the picture are left out."""
     combing: float = 0.0
     """Share of the picture whose lines stand out from both neighbours, beyond what its columns do."""
+    first_field: Literal["top", "bottom"] = "top"
+    """Which field of an interlaced picture is the earlier one."""
+    field_evidence: float = 0.0
+    """How plainly the pictures tell it: 0 not at all, towards 1 surely; below 0.02 the flag was taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +204,8 @@ class Enhancement:
     noise_sigma_luma: float
     noise_sigma_chroma: float
     tone: tuple[ToneCurve, ...] = ()
+    first_field: Literal["top", "bottom"] = "top"
+    """For the deinterlace operation."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[MediaProbe, Timeline
     return header, read_timeline(path, header)
 
 
-def plan_of(header: MediaProbe, timeline: Timeline, enhancement: Enhancement = CHANGED) -> Plan:
-    return make_plan("digest", header, timeline, DIAGNOSIS, enhancement)
+def plan_of(
+    header: MediaProbe, timeline: Timeline, enhancement: Enhancement = CHANGED, diagnosis: Diagnosis = DIAGNOSIS
+) -> Plan:
+    return make_plan("digest", header, timeline, diagnosis, enhancement)
 
 
 def with_video(header: MediaProbe, **changes: object) -> MediaProbe:
@@ -116,7 +118,8 @@ def test_each_loss_has_its_warning(clip: tuple[MediaProbe, Timeline]) -> None:
             OtherStream(index=4, kind="data", codec=None, language=None, is_cover_art=False),
         ),
     )
-    assert set(plan_of(lossy, timeline).warnings) == {
+    fields = replace(DIAGNOSIS, is_interlaced=True)
+    assert set(plan_of(lossy, timeline, diagnosis=fields).warnings) == {
         "hdr_tone_mapped",
         "dolby_vision_dropped",
         "bit_depth_reduced",

@@ -29,14 +29,14 @@ def test_auto_leaves_clean_and_well_exposed_footage_alone() -> None:
     enhancement = chosen()
     assert enhancement.choices == ()
     assert enhancement.tone == ()
-    assert len(enhancement.reasons) == 3
+    assert len(enhancement.reasons) == 4
     assert all(reason.endswith("left alone") for reason in enhancement.reasons)
 
 
 def test_noise_is_removed_at_its_measured_strength() -> None:
     enhancement = chosen(noise_sigma_luma=6.1, noise_sigma_chroma=4.0)
     assert strengths(enhancement) == {"denoise": 1.05}
-    assert enhancement.choices[0].reason == enhancement.reasons[0] == "noise 6.1 of 255: denoise at 1.05"
+    assert enhancement.choices[0].reason == enhancement.reasons[1] == "noise 6.1 of 255: denoise at 1.05"
     assert (enhancement.noise_sigma_luma, enhancement.noise_sigma_chroma) == (6.1, 4.0)
 
 
@@ -50,7 +50,7 @@ def test_a_dark_picture_is_lifted_and_its_highlights_kept() -> None:
     table = enhancement.tone[0].table
     assert table[42] > 70
     assert table[235] == 235
-    assert "is dark: lifted to" in enhancement.reasons[1]
+    assert "is dark: lifted to" in enhancement.reasons[2]
 
 
 def test_bright_scenes_limit_the_lift() -> None:
@@ -77,13 +77,13 @@ def test_bright_lights_in_the_dark_are_taken_for_meant() -> None:
 def test_what_must_not_be_lifted(changes: dict[str, object], words: str) -> None:
     enhancement = chosen(**changes)
     assert "tone" not in strengths(enhancement)
-    assert words in enhancement.reasons[1]
+    assert words in enhancement.reasons[2]
 
 
 def test_hdr_keeps_the_brightness_of_its_mapping() -> None:
     enhancement = choose("auto", diagnosis(**DARK), media_probe(hdr="pq"))
     assert enhancement.tone == ()
-    assert "HDR" in enhancement.reasons[1]
+    assert "HDR" in enhancement.reasons[2]
 
 
 def test_levels_are_read_in_the_range_of_the_source() -> None:
@@ -93,13 +93,16 @@ def test_levels_are_read_in_the_range_of_the_source() -> None:
     assert not choose("auto", values, media_probe(colour=Colour(range="full"))).tone
 
 
-def test_a_soft_picture_is_sharpened_unless_interlaced() -> None:
+def test_a_soft_picture_is_sharpened_unless_fields_stay() -> None:
     soft = chosen(sharpness=0.2)
     assert 0.8 < strengths(soft)["sharpen"] < 1.2
-    interlaced = chosen(sharpness=0.2, is_interlaced=True, combing=0.012)
-    assert interlaced.choices == ()
-    assert "combing" in interlaced.reasons[2]
-    assert interlaced.reasons[3] == "interlaced (combing in 1.2% of the picture): fields are kept"
+    fields = {"sharpness": 0.2, "is_interlaced": True, "combing": 0.012, "first_field": "bottom"}
+    assert strengths(chosen(**fields)).keys() == {"deinterlace", "sharpen"}
+    assert chosen(**fields).first_field == "bottom"
+    assert "bottom field first: deinterlaced" in chosen(**fields).reasons[0]
+    kept = chosen("denoise", **fields)
+    assert kept.choices == ()
+    assert "fields are kept" in kept.reasons[0]
 
 
 def test_gentle_does_less_and_low_light_more_than_auto() -> None:
