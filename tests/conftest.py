@@ -16,6 +16,7 @@ from pytest_django import DjangoDbBlocker
 from tests.databases import Databases
 from tests.servers import Servers
 from tests.settings import FOLDER
+from videoproc.servers.s3 import Swift
 from videoproc.servers.valkey import Valkey
 
 SERVERS = pytest.StashKey[Servers]()
@@ -24,6 +25,7 @@ WANTS: dict[str, tuple[str, ...]] = {
     "rabbitmq_url": ("rabbitmq",),
     "redis_url": ("redis",),
     "valkey": ("valkey",),
+    "swift": ("swift",),
     "server_system": ("postgresql", "rabbitmq", "redis"),
     # Values of the fixtures `database` and `system`.
     "postgresql": ("postgresql",),
@@ -85,6 +87,14 @@ def valkey(servers: Servers) -> Valkey:
     """The embedded mode's broker and layer: `broker_url` for Celery, `url` for Channels; shared."""
     server = servers.server("valkey")
     assert isinstance(server, Valkey)
+    return server
+
+
+@pytest.fixture(scope="session")
+def swift(servers: Servers) -> Swift:
+    """A real S3 server with a bucket; tests keep to folders of their own in it."""
+    server = servers.server("swift")
+    assert isinstance(server, Swift)
     return server
 
 

@@ -20,9 +20,16 @@ from videoproc.servers.postgres import PostgreSQL, create_database
 from videoproc.servers.rabbitmq import RabbitMQ
 from videoproc.servers.redis import DATABASES, Redis
 from videoproc.servers.server import Server
+from videoproc.servers.s3 import Swift
 from videoproc.servers.valkey import Valkey
 
-KINDS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "rabbitmq": RabbitMQ, "redis": Redis, "valkey": Valkey}
+KINDS: dict[str, type[Server]] = {
+    "postgresql": PostgreSQL,
+    "rabbitmq": RabbitMQ,
+    "redis": Redis,
+    "swift": Swift,
+    "valkey": Valkey,
+}
 GIVEN = {
     "postgresql": "VIDEOPROC_TEST_DATABASE_URL",
     "rabbitmq": "VIDEOPROC_TEST_BROKER_URL",

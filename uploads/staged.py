@@ -57,6 +57,6 @@ class Staged:
 def remove(key: str) -> None:
     """Remove a received file and its folder; where the storage is away too, the sweep of abandoned uploads follows."""
     try:
-        storage.delete(key)
+        storage.delete(key.rpartition("/")[0])
     except OSError as exc:
         logger.warning("received file stays for the sweep", extra={"key": key, "cause": repr(exc)})

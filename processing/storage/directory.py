@@ -91,21 +91,20 @@ class Directory(Store):
         return self.path(key).is_file()
 
     def delete(self, key: str) -> None:
-        """Remove file or folder, and its parent where that is empty then."""
+        """Remove file or folder; the folder above stays, for another attempt may be about to write into it."""
         path = self.path(key)
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-        try:
-            path.parent.rmdir()
-        except OSError:
-            return  # others live there, or it is gone
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Remove the files and the folders that are empty then."""
+        """Remove the files, and the folders above them that are empty then."""
         for key in keys:
             self.delete(key)
+            for folder in self.path(key).parents:
+                if folder == self.root or not _is_removed(folder):
+                    break
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Walk the folder; a folder with nothing in it, as a killed process may leave, is a key too."""
@@ -139,3 +138,11 @@ class Directory(Store):
     def describe(self) -> str:
         """Name the folder."""
         return f"folder {self.root}"
+
+
+def _is_removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False  # others live there, or it is gone
+    return True

@@ -79,7 +79,7 @@ class Store(ABC):
 
     @abstractmethod
     def remove(self, keys: Sequence[str]) -> None:
-        """Remove the files of these keys; those that are gone are none."""
+        """Remove the files of these keys, and folders that are empty then: only where nobody writes any more."""
 
     @abstractmethod
     def keys(self, prefix: str) -> Iterator[str]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.storage import storages
+from s3transfer.exceptions import CancelledError
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
@@ -33,6 +34,9 @@ PIECE_BYTES = 1024**2
 FETCHES = 3
 """How often a fetch that breaks off is taken up again where it was."""
 DELETIONS_AT_ONCE = 16
+SENDERS = 4
+"""Requests at once of all the uploads of this process."""
+STOP_SECONDS = 0.02
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -91,9 +95,8 @@ class S3(Store):
         self._client: Any = backend.connection.meta.client
         self._scratch = scratch
         self._endpoint = str(self._client.meta.endpoint_url)
-        self._sending = TransferConfig(
-            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4, use_threads=True
-        )
+        parts = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=SENDERS)
+        self._sender = create_transfer_manager(self._client, parts)
 
     @contextmanager
     def reading(self, key: str, *, sha256: str = "", stop: threading.Event | None = None) -> Iterator[Path]:
@@ -130,22 +133,17 @@ class S3(Store):
                 self._send(file, key + below, stop)
 
     def _send(self, file: Path, key: str, stop: threading.Event | None) -> None:
-        def sent(_: int) -> None:
-            if stop is not None and stop.is_set():
-                raise ProcessStopped("stopped while a file was stored")
-
+        where, extra = self._where(key), {"Metadata": {"sha256": sha256_of(file)}}
+        sending = self._sender.upload(str(file), where["Bucket"], where["Key"], extra)
+        while stop is not None and not sending.done():
+            if stop.wait(STOP_SECONDS):
+                sending.cancel()
+                break
         try:
             with _translated(key):
-                self._client.upload_file(
-                    str(file),
-                    **self._where(key),
-                    ExtraArgs={"Metadata": {"sha256": sha256_of(file)}},
-                    Config=self._sending,
-                    Callback=sent,
-                )
-        except StorageUnreachable:
-            sent(0)  # what stopped it may come back as a broken connection
-            raise
+                sending.result()
+        except CancelledError as exc:
+            raise ProcessStopped("stopped while a file was stored") from exc
 
     def unstage(self, key: str) -> None:
         """Remove the local file."""

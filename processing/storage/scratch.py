@@ -53,8 +53,9 @@ class Scratch:
 
     def staged(self, key: str) -> Path:
         """Return where the file or folder of a key is written."""
-        path = self.folder / "staged" / key
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        above = self.folder / "staged"
+        path = above / key
+        if not path.resolve().is_relative_to(above.resolve()):
             raise ValueError(f"key {key!r} leads out of the scratch folder")
         return path
 
@@ -88,6 +89,7 @@ class Scratch:
         finally:
             with self._lock:
                 copy.users -= 1
+                copy.used = next(self._numbers)
 
     def free_bytes(self) -> int:
         """Return what is free on its disk, copies that nobody uses counted as free: they go when room is wanted."""
