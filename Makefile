@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos fidelity flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos fidelity bench-clean flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -40,6 +40,9 @@ chaos: test-environment ## FAULTS=n random faults by SEED=m under load; goes on 
 
 fidelity: test-environment ## send each file of VIDEOPROC_SAMPLES, or made clips, through the engine: what is kept?
 	@$(PYTHON_HERE) -m benchmarks.fidelity
+
+bench-clean: test-environment ## is clean footage left alone, or as good as it was? over VIDEOPROC_SAMPLES or a film
+	@$(PYTHON_HERE) -m benchmarks.clean
 
 flower: runtime-environment ## watch the workers of `make run` on http://127.0.0.1:5555
 	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")}" \

@@ -171,3 +171,10 @@ def test_every_stamp_is_a_whole_number_of_output_ticks(time_base: Fraction, pts:
     assert ticks.numerator == 1
     assert 10_000 <= ticks.denominator < 2**31
     assert (pts * time_base / ticks).denominator == 1
+
+
+def test_what_is_only_made_playable_is_encoded_more_faithfully(clip: tuple[MediaProbe, Timeline]) -> None:
+    header, timeline = clip
+    unplayable = with_video(header, codec="vp9")
+    assert plan_of(unplayable, timeline, replace(CHANGED, choices=())).encoding.crf == 17
+    assert plan_of(unplayable, timeline).encoding.crf == 20
