@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos fidelity bench-clean flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos fidelity bench-clean bench-delivery flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -43,6 +43,10 @@ fidelity: test-environment ## send each file of VIDEOPROC_SAMPLES, or made clips
 
 bench-clean: test-environment ## is clean footage left alone, or as good as it was? over VIDEOPROC_SAMPLES or a film
 	@$(PYTHON_HERE) -m benchmarks.clean
+
+bench-delivery: test-environment ## segments a second through the control plane alone, on the real servers
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@$(PYTHON_HERE) -m benchmarks.delivery
 
 flower: runtime-environment ## watch the workers of `make run` on http://127.0.0.1:5555
 	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")}" \

@@ -12,6 +12,8 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "videoproc.settings")
+# Django's checks load every URL and view, which a worker never serves: half of its start. The web server runs them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from django.conf import settings
 

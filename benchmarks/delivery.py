@@ -1,0 +1,183 @@
+"""Segments a second through the control plane alone, on real PostgreSQL, RabbitMQ and Redis, with an empty engine.
+
+Prints one row for each number of rows that lie in the tables already: a rate that stays flat says that no statement
+scans them. CPU seconds are those of all servers, workers and the dispatcher together, from /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from videoproc.servers.keeper import descendants
+from videoproc.servers.postgres import PostgreSQL, create_database
+from videoproc.servers.process import Command, Process, start, tail
+from videoproc.servers.rabbitmq import RabbitMQ
+from videoproc.servers.redis import Redis
+
+ROOT = Path(__file__).resolve().parents[1]
+SEGMENTS_A_JOB = 50
+PATIENCE_SECONDS = 300.0
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[None]:
+    """Start the private servers and point the project's settings at them."""
+    with ExitStack() as stack:
+        database = stack.enter_context(PostgreSQL(folder / "postgresql"))
+        broker = stack.enter_context(RabbitMQ(folder / "rabbitmq"))
+        layer = stack.enter_context(Redis(folder / "redis"))
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "videoproc.settings",
+            "VIDEOPROC_MODE": "server",
+            "VIDEOPROC_SECRET_KEY": secrets.token_urlsafe(64),
+            "VIDEOPROC_ALLOWED_HOSTS": "localhost",
+            "VIDEOPROC_DATA_DIR": str(folder / "data"),
+            "VIDEOPROC_DATABASE_URL": create_database(database.url, "control_plane"),
+            "VIDEOPROC_BROKER_URL": broker.url,
+            "VIDEOPROC_CHANNEL_LAYER_URL": layer.url,
+            "VIDEOPROC_FREE_BYTES": "0",
+            "VIDEOPROC_LOG_LEVEL": "WARNING",
+            "PYTHONPATH": str(ROOT),
+        }
+        yield
+
+
+@contextmanager
+def processes(folder: Path, *, workers: int, slots: int) -> Iterator[Callable[[], None]]:
+    """Run the dispatcher and workers with the empty engine; yields what raises SystemExit once one has ended."""
+    celery = [sys.executable, "-m", "celery", "--app", "benchmarks.empty_engine", "worker", "--pool", "threads"]
+    commands = [[sys.executable, str(ROOT / "manage.py"), "dispatch"]]
+    commands += [
+        [*celery, "--concurrency", str(slots), "--without-gossip", "--without-mingle", "--hostname", f"w{number}@%h"]
+        for number in range(workers)
+    ]
+    running: list[Process] = []
+
+    def check() -> None:
+        for number, process in enumerate(running):
+            if not process.running:
+                raise SystemExit(f"a process ended: {tail(folder / f'process-{number}.log')}")
+
+    try:
+        for number, words in enumerate(commands):
+            log = folder / f"process-{number}.log"
+            environment = os.environ | {"VIDEOPROC_WORKER_SLOTS": str(slots)}
+            running.append(start(Command(words=words, environment=environment, folder=ROOT, log=log)))
+        yield check
+    finally:
+        for process in running:
+            process.stop()
+
+
+def fill(rows_there: int) -> None:
+    """Bring the steps in the database up to a number, by finished jobs of a hundred segments."""
+    from django.db.models.functions import Now
+
+    from processing.models import Job, Step
+    from tests import rows
+
+    there = Step.objects.count()
+    while there < rows_there:
+        job = rows.accepted(owner=f"earlier-{there // 10_000}")
+        Step.objects.filter(job=job).delete()
+        Step.objects.bulk_create(
+            Step(
+                job=job,
+                owner_id=job.owner_id,
+                turn=index,
+                epoch=1,
+                kind=Step.Kind.SEGMENT,
+                index=index,
+                state=Step.State.DONE,
+                attempt=1,
+                created_at=Now(),
+            )
+            for index in range(100)
+        )
+        Job.objects.filter(pk=job.pk).update(state="cancelled", ended_at=Now(), cleaned_at=Now())
+        there += 100
+
+
+def measure(segments: int, rows_there: int, check: Callable[[], None]) -> tuple[float, float, float]:
+    """Return segments a second, milliseconds of CPU a segment and transactions a segment, over newly planned jobs."""
+    from django.db import connection
+
+    from processing.models import Step
+    from tests import rows
+
+    fill(rows_there)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    jobs = [rows.accepted(owner=f"owner-{number % 3}") for number in range(segments // SEGMENTS_A_JOB)]
+    for job in jobs:
+        rows.planned(job, segments=SEGMENTS_A_JOB)
+    todo = Step.objects.filter(job__in=jobs, kind=Step.Kind.SEGMENT).exclude(state=Step.State.DONE)
+    last = todo.count()
+    began, cpu, transactions = time.perf_counter(), _cpu_seconds(), _transactions()
+    while (left := todo.count()) > 0:
+        check()
+        if time.perf_counter() - began > PATIENCE_SECONDS:
+            raise SystemExit(f"{left} of {last} segments were left after {PATIENCE_SECONDS:g} s")
+        time.sleep(0.1)
+    seconds = time.perf_counter() - began
+    return last / seconds, (_cpu_seconds() - cpu) / last * 1000, (_transactions() - transactions) / last
+
+
+def _cpu_seconds() -> float:
+    total = 0
+    for pid in descendants(os.getpid()):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended while we looked
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS_A_SECOND
+
+
+def _transactions() -> int:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--segments", type=int, default=1000, help="measured for each row of the table")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=4)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="videoproc-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with servers(folder):
+            import django
+            from django.core.management import call_command
+
+            django.setup()
+            call_command("migrate", verbosity=0)
+            print(
+                f"{options.workers} workers of {options.slots} slots, one dispatcher, jobs of {SEGMENTS_A_JOB} segments"
+            )
+            print(f"{'rows there':>12}{'segments/s':>12}{'CPU ms each':>13}{'commits each':>14}")
+            with processes(folder, workers=options.workers, slots=options.slots) as check:
+                measure(SEGMENTS_A_JOB, 0, check)  # warms up; not printed
+                for rows_there in options.rows:
+                    rate, cpu, commits = measure(options.segments, rows_there, check)
+                    print(f"{rows_there:>12,}{rate:>12.0f}{cpu:>13.1f}{commits:>14.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
