@@ -37,7 +37,7 @@ from processing.media.requests import (
 from processing.media.soundness import sound_frames
 from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
 from processing.media.stills import make_stills
-from processing.media.timeline import read_timeline
+from processing.media.timeline import read_timeline, rough_timeline
 
 MAX_SEGMENTS = 20_000
 """A day and a half in segments of full length; a few frames spread over years would ask for more."""
@@ -75,7 +75,7 @@ def _metadata(request: MetadataRequest, report: Report) -> Metadata:
 def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     header = probe(source)
-    diagnosis = diagnose(source, header, read_timeline(source, header))
+    diagnosis = diagnose(source, header, rough_timeline(source, header))
     enhancement = scaled(choose(request.preset, diagnosis, header), request.strength)
     return Chosen(diagnosis=diagnosis, enhancement=enhancement)
 

@@ -23,7 +23,7 @@ MAX_PACKETS = 2_000_000
 """Nine hours at 60 frames a second; the header's own count is never believed."""
 MAX_LAST_SECONDS = 3600
 """A last frame that claims to be shown for longer has the usual duration instead."""
-CHECKED_FRAMES = 24
+CHECKED_FRAMES = 18
 """Decoder output compared with the packets at the start and at a later keyframe: longer than any reordering."""
 STEADY_TICKS = 2
 STEADY_SHARE = 0.05
@@ -59,6 +59,14 @@ def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -
     if pts is not None:
         return _timeline(probe, scan, pts)
     return _decoded_timeline(path, probe, scan)
+
+
+def rough_timeline(path: Path, probe: MediaProbe) -> Timeline:
+    """Return what the packets alone say, proved on no frame: enough to pick places to look at. Raises as the other."""
+    scan = _scan(path, probe.video.index)
+    if not scan.pts:
+        raise Damaged("the video stream has no packets")
+    return _timeline(probe, scan, scan.pts, is_by_index=not scan.is_complete)
 
 
 def _scan(path: Path, stream_index: int) -> Scan:
