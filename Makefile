@@ -8,7 +8,7 @@ export VIDEO
 .PHONY: help demo run test lint faults soak chaos fidelity bench-clean bench-delivery flower clean runtime-environment test-environment
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: runtime-environment ## enhance a made clip, or VIDEO=path, from upload to result, and show what happened
 	@$(PYTHON_HERE) manage.py demo $(if $(VIDEO),"$$VIDEO")

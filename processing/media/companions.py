@@ -38,7 +38,17 @@ DESCRIBING_TAGS = frozenset({
 COVER_CODECS = frozenset({"mjpeg", "png", "bmp"})
 MAX_CHAPTERS = 1_000
 MOST_COVER_BYTES = 16 * 1024 * 1024
-CHAPTER_SLACK = Fraction(1, 1000)
+UNTITLED = " "
+"""FFmpeg's muxer leaves chapters without a title out of one of the two places where MP4 has them."""
+CHAPTER_TICK = Fraction(1, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """The part of the source's clock that the result shows, from the common origin to the picture's end; in seconds."""
+
+    start: Fraction
+    stop: Fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +60,8 @@ class Companions:
     covers: tuple[str, ...]
     """Digests of the pictures."""
     tags: Mapping[str, str]
+    dropped_chapters: int = 0
+    """How many of the source have no place in the file."""
     cover_streams: frozenset[int] = frozenset()
     """The source's streams that the covers are from."""
 
@@ -98,19 +110,19 @@ def is_carried_cover(stream: OtherStream) -> bool:
 class CompanionWriter:
     """Writes chapters, tags and covers to a file not yet begun; `promise` is what it must then hold."""
 
-    def __init__(
-        self, output: OutputContainer, reader: InputContainer, probe: MediaProbe, origin_seconds: Fraction
-    ) -> None:
+    def __init__(self, output: OutputContainer, reader: InputContainer, probe: MediaProbe, span: Span) -> None:
         tags = kept_tags(probe.tags)
         output.metadata.update(tags)
-        chapters = _shifted(probe.chapters, origin_seconds)
+        carried = carried_chapters(probe.chapters, span)
+        self._dropped_chapters = len(probe.chapters) - len(carried)
+        chapters = from_the_start(carried)
         output.set_chapters([
             {
                 "id": number,
                 "start": chapter.start,
                 "end": chapter.stop,
                 "time_base": chapter.time_base,
-                "metadata": {"title": chapter.title} if chapter.title else {},
+                "metadata": {"title": chapter.title or UNTITLED},
             }
             for number, chapter in enumerate(chapters)
         ])  # fmt: skip
@@ -143,8 +155,16 @@ class CompanionWriter:
             chapters=self._chapters,
             covers=tuple(sorted(self._digests.values())),
             tags=self._tags,
+            dropped_chapters=self._dropped_chapters,
             cover_streams=frozenset(self._digests),
         )
+
+
+def from_the_start(chapters: list[Chapter]) -> list[Chapter]:
+    """Return chapters with an untitled one before a first that begins late: MP4's first begins with the video."""
+    if not chapters or chapters[0].start == 0:
+        return chapters
+    return [replace(chapters[0], start=0, stop=chapters[0].start, title=""), *chapters]
 
 
 def read_companions(container: InputContainer) -> Companions:
@@ -170,7 +190,7 @@ def chapters_of(container: InputContainer, most: int | None = None) -> tuple[Cha
             start=entry["start"],
             stop=entry["end"],
             time_base=Fraction(entry["time_base"]),
-            title=entry["metadata"].get("title", ""),
+            title=entry["metadata"].get("title", "").strip(),
         )
         for entry in entries[:most]
         if entry["time_base"]
@@ -181,7 +201,7 @@ def missing(promised: Companions, found: Companions) -> list[str]:
     """Return everything promised that was not found, each as a clause."""
     wrong = []
     if len(promised.chapters) != len(found.chapters) or any(
-        abs(before - after) > CHAPTER_SLACK or title != written
+        abs(before - after) > CHAPTER_TICK or title != written
         for (before, title), (after, written) in zip(promised.chapters, found.chapters, strict=True)
     ):
         wrong.append(f"chapters {found.chapters} instead of {promised.chapters}")
@@ -190,11 +210,17 @@ def missing(promised: Companions, found: Companions) -> list[str]:
     return wrong
 
 
-def _shifted(chapters: Sequence[Chapter], origin_seconds: Fraction) -> list[Chapter]:
-    """Return chapters by the result's clock, in order; what ends before its start is left out."""
-    shifted = []
+def carried_chapters(chapters: Sequence[Chapter], span: Span) -> list[Chapter]:
+    """Return chapters by the result's clock, in milliseconds and in order.
+
+    Left out is what lies outside the span, or begins with another: MP4 has one title at a time.
+    """
+    carried: list[Chapter] = []
     for chapter in sorted(chapters, key=lambda chapter: chapter.start * chapter.time_base):
-        origin = round(origin_seconds / chapter.time_base)
-        if chapter.stop > origin:
-            shifted.append(replace(chapter, start=max(chapter.start - origin, 0), stop=chapter.stop - origin))
-    return shifted
+        begin, end = (
+            round((ticks * chapter.time_base - span.start) / CHAPTER_TICK) for ticks in (chapter.start, chapter.stop)
+        )
+        start, stop = max(begin, 0), min(end, round((span.stop - span.start) / CHAPTER_TICK))
+        if start < stop and (not carried or start > carried[-1].start):
+            carried.append(replace(chapter, start=start, stop=stop, time_base=CHAPTER_TICK))
+    return carried

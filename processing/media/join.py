@@ -21,7 +21,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from processing.media.clock import decode_delay, decode_times, last_duration, ticks
-from processing.media.companions import CompanionWriter
+from processing.media.companions import CompanionWriter, Span
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
 from processing.media.sound import Track, open_tracks
@@ -119,8 +119,9 @@ def _write(
         tracks = {
             facts.index: open_tracks(writer, _audio(reader, facts.index), facts, origin) for facts in plan.probe.audio
         }
-        subtitles = open_subtitles(writer, reader, source, plan.probe.other, origin)
-        companions = CompanionWriter(writer, reader, plan.probe, origin)
+        span = Span(start=origin, stop=origin + (start + max(stamps) + last_duration(plan)) * tick)
+        subtitles = open_subtitles(writer, reader, source, plan.probe.other, span)
+        companions = CompanionWriter(writer, reader, plan.probe, span)
         place = _Placer(picture, stamps, start=start, tick=tick, last_duration=last_duration(plan))
         try:
             carried = Carried(tracks=tracks, companions=companions)

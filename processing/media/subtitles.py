@@ -21,6 +21,7 @@ from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
+from processing.media.companions import Span
 from processing.media.sources import open_source, read_only
 from processing.media.specs import OtherStream
 
@@ -148,7 +149,7 @@ def open_subtitles(
     reader: InputContainer,
     source: Path,
     streams: Iterable[OtherStream],
-    origin_seconds: Fraction,
+    span: Span,
 ) -> list[SubtitleTrack]:
     """Return a track for each stream of text that could be read from `source`, which `reader` has open as well.
 
@@ -157,7 +158,7 @@ def open_subtitles(
     tracks = []
     for facts in streams:
         if facts.kind == "subtitle" and facts.codec in TEXT_CODECS:
-            script = _read(source, facts, origin_seconds)
+            script = _read(source, facts, span)
             if script is not None:
                 template = cast(SubtitleStream, reader.streams[facts.index])
                 tracks.append(SubtitleTrack(output, template, facts, script))
@@ -197,7 +198,7 @@ def without_overlaps(cues: Sequence[Cue]) -> list[Cue]:
     return single
 
 
-def _read(source: Path, facts: OtherStream, origin_seconds: Fraction) -> Script | None:
+def _read(source: Path, facts: OtherStream, span: Span) -> Script | None:
     """Return a stream's cues; None where there is nothing to read, or too much."""
     with open_source(source) as reader:
         stream = cast(SubtitleStream, reader.streams[facts.index])
@@ -211,7 +212,7 @@ def _read(source: Path, facts: OtherStream, origin_seconds: Fraction) -> Script 
             for packet in reader.demux(stream):
                 if not packet.size or packet.pts is None:
                     continue
-                start = round((packet.pts * time_base - origin_seconds) / tick)
+                start = round((packet.pts * time_base - span.start) / tick)
                 length = round((packet.duration or 0) * time_base / tick)
                 for content in [bytes(packet)] if is_copied else _texts(stream, packet):
                     found.append((start, start + length if length > 0 else None, content))
@@ -221,7 +222,7 @@ def _read(source: Path, facts: OtherStream, origin_seconds: Fraction) -> Script 
         except av.FFmpegError:
             return None
         styles = stream.codec_context.subtitle_header
-    cues = _ended(found, round(LAST_CUE_SECONDS / tick))
+    cues = _ended(found, round(LAST_CUE_SECONDS / tick), round((span.stop - span.start) / tick))
     if is_copied:
         cues = [cue for cue in cues if cue.content[:2] != b"\0\0"]
     return Script(cues=cues if is_copied else without_overlaps(cues), tick=tick, styles=styles) if cues else None
@@ -236,14 +237,14 @@ def _texts(stream: SubtitleStream, packet: Packet) -> Iterator[bytes]:
                 yield text
 
 
-def _ended(found: list[tuple[int, int | None, bytes]], last_ticks: int) -> list[Cue]:
-    """Give cues without an end that of the next one's start, and cut what lies before the origin."""
+def _ended(found: list[tuple[int, int | None, bytes]], last_ticks: int, most_ticks: int) -> list[Cue]:
+    """Give cues without an end that of the next one's start, and cut what lies outside [0, most_ticks)."""
     found.sort(key=lambda cue: cue[0])
     following = [*(start for start, _, _ in found[1:]), found[-1][0] + last_ticks] if found else []
     return [
-        Cue(start=max(start, 0), stop=end, content=content)
+        Cue(start=max(start, 0), stop=min(end, most_ticks), content=content)
         for (start, stop, content), later in zip(found, following, strict=True)
-        if (end := stop if stop is not None else later) > max(start, 0)
+        if (end := stop if stop is not None else later) > max(start, 0) and start < most_ticks
     ]
 
 

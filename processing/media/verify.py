@@ -261,6 +261,7 @@ def _warnings(
         "audio_damaged": any(record.undecoded_packets for record in promise.tracks),
         "audio_dropped": bool(lost),
         "subtitles_dropped": any(stream.kind == "subtitle" and stream.codec in TEXT_CODECS for stream in left),
+        "chapters_dropped": promise.companions.dropped_chapters > 0,
         "cover_art_dropped": any(is_carried_cover(stream) for stream in left),
     }
     return tuple(code for code, holds in found.items() if holds)

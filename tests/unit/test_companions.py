@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,11 +13,12 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from processing.media.companions import Companions, dropped_tags, kept_tags, without_tags
+from processing.media.companions import Companions, Span, carried_chapters, dropped_tags, kept_tags, without_tags
 from processing.media.errors import OutputMismatch
 from processing.media.join import join_segments
 from processing.media.probe import probe
 from processing.media.sources import open_source
+from processing.media.specs import Chapter
 from processing.media.subtitles import Cue, open_subtitles, without_overlaps
 from tests.clips import make_clip
 from tests.plans import DENOISE, Job, plan_of, run_job
@@ -203,7 +205,7 @@ def test_a_broken_stream_of_text_is_left_behind(rich: Path, tmp_path: Path, monk
     monkeypatch.setattr("processing.media.subtitles.MAX_CUES", 2)
     facts = probe(rich)
     with open_source(rich) as reader, av.open(tmp_path / "a.mp4", "w") as output:
-        assert open_subtitles(output, reader, rich, facts.other, facts.video.time_base * 0) == []
+        assert open_subtitles(output, reader, rich, facts.other, Span(start=Fraction(0), stop=Fraction(9))) == []
 
 
 def test_cues_apart_stay_as_they_are() -> None:
@@ -221,3 +223,34 @@ def test_tags_by_other_names() -> None:
     tags = {"com.apple.quicktime.location.ISO6709": "+1+2/", "TITLE": "One", "major_brand": "qt  ", "make": "Foo"}
     assert kept_tags(tags) == {"location": "+1+2/", "title": "One"}
     assert dropped_tags(tags) == ("make",)
+
+
+def test_chapters_that_cannot_be_are_left_out() -> None:
+    claimed = [(-5, 2), (1, 3), (1, 9), (4, 4), (7, 2**62), (10, 12), (2**61, 2**62)]
+    chapters = [
+        Chapter(start=start, stop=stop, time_base=Fraction(1), title=str(number))
+        for number, (start, stop) in enumerate(claimed)
+    ]
+    carried = carried_chapters(chapters, Span(start=Fraction(1, 2), stop=Fraction(10)))
+    assert [(chapter.start, chapter.stop, chapter.title) for chapter in carried] == [
+        (0, 1500, "0"),
+        (500, 2500, "1"),
+        (6500, 9500, "4"),
+    ]
+
+
+def test_odd_chapters_and_cues_beyond_the_end(folder: Path) -> None:
+    """A first chapter that begins late, one without a title, one after the end; a cue that outlasts the picture."""
+    source, times = folder / "odd.mkv", [(1000, 2000, "Late"), (2000, 2500, ""), (90_000, 95_000, "Beyond")]
+    entries = "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={a}\nEND={b}\ntitle={name}\n" for a, b, name in times)
+    (folder / "odd.ffmeta").write_text(";FFMETADATA1\n" + entries)
+    (folder / "odd.srt").write_text(
+        "1\n00:00:02,000 --> 00:10:00,000\nOn and on\n\n2\n01:00:00,000 --> 01:00:01,000\nNever\n"
+    )
+    inputs = [item for name in ("clip.mp4", "odd.srt", "odd.ffmeta") for item in ("-i", folder / name)]
+    ffmpeg(*inputs, *TIMED, "-c", "copy", "-c:s", "srt", source)
+    job = run_job(source, folder / "odd", DENOISE)
+    assert "chapters_dropped" in job.receipt.warnings
+    assert job.receipt.duration_seconds == pytest.approx(3.0, abs=0.01)
+    assert [chapter.title for chapter in probe(job.output).chapters] == ["", "Late", ""]
+    assert job.receipt.subtitles[0].cues == 1

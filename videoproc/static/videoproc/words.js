@@ -56,7 +56,7 @@ const WARNINGS = {
   cover_art_dropped: "Cover art was left out.",
   subtitles_dropped: "Subtitles were left out.",
   subtitle_styles_dropped: "Styled subtitles were simplified.",
-  chapters_dropped: "Only the first thousand chapters were kept.",
+  chapters_dropped: "Some chapters were left out.",
   captions_dropped: "Closed captions were left out.",
   further_video_dropped: "Further video streams were left out.",
   data_dropped: "Data streams were left out.",
