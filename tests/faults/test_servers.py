@@ -104,8 +104,9 @@ def test_row_07_broker_wiped(faulty: Faulty, campaign: Begin, short: Path, figur
     waiting = Waiting(HINT_SECONDS * 1.5 + 10, "the first start")
     while all(run.state(file_id) == "queued" for file_id in files):
         waiting.again()
+    started = waiting.passed_seconds
     run.finish()
-    figures(started_after_s=waiting.passed_seconds)
+    figures(started_after_s=started)
 
 
 def test_row_07_broker_killed_right_after_its_queues_were_made(
