@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos fidelity bench-clean bench-delivery flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos fidelity bench-engine bench-clean bench-delivery flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -40,6 +40,9 @@ chaos: test-environment ## FAULTS=n random faults by SEED=m under load; goes on 
 
 fidelity: test-environment ## send each file of VIDEOPROC_SAMPLES, or made clips, through the engine: what is kept?
 	@$(PYTHON_HERE) -m benchmarks.fidelity
+
+bench-engine: test-environment ## what enhancing costs, beside ffmpeg and the usual OpenCV way; ARGUMENTS="--heights 1080"
+	@$(PYTHON_HERE) -m benchmarks.engine $(ARGUMENTS)
 
 bench-clean: test-environment ## is clean footage left alone, or as good as it was? over VIDEOPROC_SAMPLES or a film
 	@$(PYTHON_HERE) -m benchmarks.clean

@@ -14,7 +14,7 @@ from typing import TypeVar
 Read = TypeVar("Read")
 Changed = TypeVar("Changed")
 
-ITEMS_BETWEEN = 3
+ITEMS_BETWEEN = 2
 POLL_SECONDS = 0.1
 
 
