@@ -36,4 +36,4 @@ RUN VIDEOPROC_DATA_DIR=/tmp/build VIDEOPROC_STATIC_DIR=/srv/static VIDEOPROC_MOD
 USER videoproc
 VOLUME /data
 EXPOSE 8000
-CMD ["python", "-m", "uvicorn", "videoproc.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--ws-max-size", "65536"]
+CMD ["python", "-m", "videoproc.serve", "--host", "0.0.0.0"]

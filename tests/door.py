@@ -27,7 +27,7 @@ MAKE_USER = """
 import django, sys
 django.setup()
 from django.contrib.auth import get_user_model
-get_user_model().objects.create_user(sys.argv[1], password=sys.argv[2], is_staff=True)
+get_user_model().objects.create_user(sys.argv[1], password=sys.argv[2], is_staff=bool(sys.argv[3]))
 """
 
 
@@ -44,10 +44,10 @@ class Door:
             listening.bind(("127.0.0.1", 0))
             self.port = int(listening.getsockname()[1])
             listening.listen(64)
-            words = ["-m", "uvicorn", "videoproc.asgi:application", "--fd", str(listening.fileno())]
+            words = ["-m", "videoproc.serve", "--fd", str(listening.fileno())]
             with self.log.open("w") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, *words, "--log-level", "warning"],
+                    [sys.executable, *words],
                     cwd=ROOT,
                     env=self._environment,
                     stderr=log,
@@ -67,9 +67,9 @@ class Door:
         self._process.terminate()
         self._process.wait(timeout=30)
 
-    def add_user(self, name: str, password: str) -> None:
-        """Make a staff user."""
-        self._manage(["-c", MAKE_USER, name, password])
+    def add_user(self, name: str, password: str, *, is_staff: bool = True) -> None:
+        """Make a user."""
+        self._manage(["-c", MAKE_USER, name, password, "staff" if is_staff else ""])
 
     def folders(self) -> set[str]:
         """The names of all source folders."""

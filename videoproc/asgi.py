@@ -1,4 +1,4 @@
-"""The web server's application: `uvicorn videoproc.asgi:application`. What a request meets, from the outside in:
+"""The web server's application: `python -m videoproc.serve`. What a request meets, from the outside in:
 
 http       Receiver (uploads), BodyCap (the rest), Django
 websocket  SocketAccess, processing.live

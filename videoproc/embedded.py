@@ -62,22 +62,13 @@ class Embedded:
         self._logs.mkdir(exist_ok=True, mode=0o700)
         python = [sys.executable, "-m"]
         manage = str(settings.BASE_DIR / "manage.py")
-        serve = ["uvicorn", "videoproc.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
-        quiet = [
-            "--log-level",
-            "warning",
-            "--no-access-log",
-            "--timeout-graceful-shutdown",
-            "3",
-            "--ws-max-size",
-            "65536",
-        ]
+        serve = ["videoproc.serve", "--host", "127.0.0.1", "--port", str(self.port), "--drain", "3"]
         work = ["celery", "--app", "celery_app", "worker", "--pool", "threads", "--loglevel", "INFO"]
         apart = ["--without-gossip", "--without-mingle", "--hostname", "embedded@%h"]
         self._children = [
             Child(name="dispatch", words=[sys.executable, manage, "dispatch"], grace_seconds=5),
             Child(name="worker", words=[*python, *work, *apart], grace_seconds=10),
-            Child(name="web", words=[*python, *serve, *quiet], grace_seconds=8),
+            Child(name="web", words=[*python, *serve], grace_seconds=8),
         ]
 
     @property

@@ -51,11 +51,18 @@ def document(
         "type": f"urn:videoproc:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": int(status),
-        "detail": detail,
+        "detail": _writable(detail),
         "code": code,
         "retryable": retryable,
     }
-    return found | {"errors": errors} if errors else found
+    if not errors:
+        return found
+    return found | {"errors": [{key: _writable(text) for key, text in error.items()} for error in errors]}
+
+
+def _writable(text: str) -> str:
+    """Return text without lone surrogates: JSON can carry them in, and no response can carry them out."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def response(status: int, code: str, detail: str, *, retryable: bool = False) -> HttpResponse:

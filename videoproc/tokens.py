@@ -19,6 +19,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from processing.api.errors import NotAvailable, Problem
+from videoproc.guesses import GuessThrottle
 
 
 class CredentialsSerializer(serializers.Serializer):
@@ -102,7 +103,11 @@ def _credentials(request: Request) -> dict[str, str]:
         except (binascii.Error, UnicodeDecodeError) as exc:
             raise BadCredentials from exc
         if colon:
-            return {"username": name, "password": password}
-    serializer = CredentialsSerializer(data=request.data)
+            return _checked({"username": name, "password": password})
+    return _checked(request.data)
+
+
+def _checked(given: Any) -> dict[str, str]:
+    serializer = CredentialsSerializer(data=given)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)

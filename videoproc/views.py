@@ -20,6 +20,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from processing.media.requests import PRESET_NAMES
+from videoproc.guesses import SlowSignInForm
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -73,6 +74,7 @@ class SignIn(LoginView):
     """Signs a person in with name and password."""
 
     template_name = "videoproc/sign_in.html"
+    authentication_form = SlowSignInForm
     redirect_authenticated_user = True
     next_page = "/"
 

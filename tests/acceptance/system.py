@@ -224,7 +224,7 @@ class ServerSystem(System):
         return {
             "dispatch": [sys.executable, "manage.py", "dispatch"],
             "worker": [*python, "celery", "--app", "celery_app", "worker", "--pool", "threads", "--loglevel", "INFO"],
-            "web": [*python, "uvicorn", "videoproc.asgi:application", "--host", "127.0.0.1", "--port", str(self._port)],
+            "web": [*python, "videoproc.serve", "--port", str(self._port)],
         }[name]
 
     def _start(self, name: str) -> None:
