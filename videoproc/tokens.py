@@ -15,7 +15,6 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from processing.api.errors import NotAvailable, Problem
@@ -42,16 +41,6 @@ class BadCredentials(Problem):
     status_code = HTTPStatus.UNAUTHORIZED
     default_code = "bad_credentials"
     default_detail = "There is no such user, or the password is another."
-
-
-class GuessThrottle(SimpleRateThrottle):
-    """How often one address may try a password."""
-
-    rate = "30/min"
-
-    def get_cache_key(self, request: Request, view: APIView) -> str:
-        """Return the address's key."""
-        return f"throttle-tokens-{self.get_ident(request)}"
 
 
 class Tokens(APIView):
