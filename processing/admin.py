@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST, require_safe
 
-from processing import job_page, pipeline, progress
+from processing import control, job_page, progress
 from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS
 from processing.api.errors import NotAvailable, RangeNotSatisfiable
@@ -131,7 +131,7 @@ class JobAdmin(ReadOnlyAdmin):
         cancelled = 0
         for job_id in list(queryset.filter(ended_at__isnull=True).values_list("pk", flat=True)[:CANCELLED_AT_ONCE]):
             try:
-                pipeline.cancel(job_id)
+                control.cancel(job_id)
                 cancelled += 1
             except JobClosed:
                 ended += 1
@@ -167,7 +167,7 @@ class JobAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         job = self._job(job_id)
         try:
-            pipeline.cancel(job.pk)
+            control.cancel(job.pk)
             self.message_user(request, "The job is cancelled.", messages.SUCCESS)
         except JobClosed:
             self.message_user(request, "The job had already ended.", messages.WARNING)

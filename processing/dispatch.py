@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
-from processing import nudge, pipeline, progress, storage
+from processing import failures, nudge, pipeline, progress, storage
 from processing.clock import after
 from processing.models import Job
 from processing.state import step as steps
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 housekeeping = Signal()
 """Sent once a minute by a dispatcher; other apps sweep what is theirs."""
+rehearsal = Signal()
+"""Sent by a dry run; other apps answer with a line for each thing that housekeeping would sweep."""
 HOUSEKEEPING_SECONDS = 60.0
 BATCH = 50
 CLEANING_SECONDS = 1.0
@@ -37,7 +39,7 @@ def hint_due() -> int:
     """Publish a hint for each due step, up to two more than there are live slots; return how many."""
     global _last_owner
     published = 0
-    for step in steps.due(min(_room(), BATCH), after_owner=_last_owner):
+    for step in steps.due(min(room(), BATCH), after_owner=_last_owner):
         _last_owner = step.owner_id
         if not steps.mark_hinted(step):
             continue
@@ -60,7 +62,8 @@ def hint_again() -> None:
     nudge.nudge()
 
 
-def _room() -> int:
+def room() -> int:
+    """Return how many more steps may be at work or hinted at: two more than there are live slots."""
     return max(progress.live_slots() + 2 - steps.outstanding(), 0)
 
 
@@ -68,7 +71,7 @@ def expire_leases() -> int:
     """Queue again what lost workers held; return how many steps."""
     lapsed = steps.lapsed()
     for step in lapsed:
-        pipeline.worker_lost(step)
+        failures.worker_lost(step)
         logger.warning(
             "lease expired",
             extra={"job": step.job_id, "step": step.kind, "index": step.index, "attempt": step.attempt},
@@ -79,9 +82,7 @@ def expire_leases() -> int:
 def clean_ended_jobs() -> int:
     """Remove the working files of jobs that ended; those of failed and cancelled ones once no retry may want them."""
     began = time.monotonic()
-    settled = after(-3 * settings.VIDEOPROC_BEAT_SECONDS - settings.VIDEOPROC_DRAIN_SECONDS)
-    given_up = Q(state=Job.State.READY) | Q(ended_at__lt=after(-settings.VIDEOPROC_RETRY_SECONDS))
-    ended = Job.objects.filter(given_up, ended_at__lt=settled, cleaned_at__isnull=True).order_by("ended_at")[:BATCH]
+    ended = to_clean()
     for job in ended:
         keep = {key for key in (job.result_key, job.stills_key, job.plan_key) if key}
         storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
@@ -89,6 +90,14 @@ def clean_ended_jobs() -> int:
         if time.monotonic() - began > CLEANING_SECONDS:
             break  # hints and leases wait; the next pass goes on
     return len(ended)
+
+
+def to_clean() -> list[Job]:
+    """Return ended jobs whose working files nobody may want or write any more, oldest first."""
+    settled = after(-3 * settings.VIDEOPROC_BEAT_SECONDS - settings.VIDEOPROC_DRAIN_SECONDS)
+    given_up = Q(state=Job.State.READY) | Q(ended_at__lt=after(-settings.VIDEOPROC_RETRY_SECONDS))
+    ended = Job.objects.filter(given_up, ended_at__lt=settled, cleaned_at__isnull=True).order_by("ended_at")
+    return list(ended[:BATCH])
 
 
 def run(stop: threading.Event) -> None:

@@ -12,26 +12,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from celery import Signature, chain, signature
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
 from processing import nudge
 from processing.live.doorbell import audience
 from processing.media import wire
-from processing.media.errors import (
-    MediaError,
-    ProcessError,
-    ProcessStopped,
-    SegmentDamaged,
-    StorageAway,
-    StorageFull,
-    TimelineMismatch,
-)
 from processing.media.requests import Chosen, Metadata, Planned
 from processing.media.specs import Receipt, SegmentResult, Stills
 from processing.models import Job, Step
@@ -160,7 +149,7 @@ def planned(claim: Claim, plan: Planned, output: str) -> None:
     """Store the plan; its segments follow, or the join where the video packets are copied."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
     steps.finish(claim, output=output, sha256=plan.sha256, result=wire.to_builtins(plan))
-    spans = _spans(plan)
+    spans = spans_of(plan)
     jobs.record(
         job,
         "planned",
@@ -200,7 +189,8 @@ def segment_enhanced(claim: Claim, segment: SegmentResult, output: str) -> None:
         _next(job, Kind.JOIN)
 
 
-def _spans(plan: Planned) -> list[tuple[int, int, int, int]]:
+def spans_of(plan: Planned) -> list[tuple[int, int, int, int]]:
+    """Return (index, start_pts, stop_pts, frames) of each segment of a plan."""
     pairs = zip(plan.segments, plan.segment_frames, strict=True)
     return [(index, start, stop, frames) for index, ((start, stop), frames) in enumerate(pairs)]
 
@@ -237,142 +227,3 @@ def published(claim: Claim) -> None:
     steps.finish(claim)
     join = Step.objects.get(job=job, epoch=job.epoch, kind=Kind.JOIN, state=Step.State.DONE)
     jobs.record(job, "published", to=State.READY, result_key=join.output)
-
-
-@transaction.atomic
-def step_failed(claim: Claim, error: MediaError) -> None:
-    """Decide what a failure means: of the file, the end; of a process, a strike and a retry; of the disk, patience."""
-    job = jobs.lock(claim.job_id, epoch=claim.epoch)
-    facts = {"step": claim.kind, "index": claim.index, "attempt": claim.attempt, "code": error.code}
-    if isinstance(error, SegmentDamaged):
-        steps.fail(claim, code=error.code, detail=error.detail)
-        jobs.reopen(job, "segment_damaged", to=State.ENHANCING, data=facts | {"segment": error.index})
-        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
-        steps.requeue(job, Kind.SEGMENT, error.index)
-    elif isinstance(error, TimelineMismatch) and not must_decode_to_plan(job):
-        steps.fail(claim, code=error.code, detail=error.detail)
-        jobs.reopen(job, "times_doubted", to=State.PROBING, data=facts)
-        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
-        steps.create(job, Kind.PLAN)
-    elif isinstance(error, ProcessStopped | StorageFull | StorageAway):
-        delay = 0.0 if isinstance(error, ProcessStopped) else settings.VIDEOPROC_BACKOFF_SECONDS
-        steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)
-        if claim.last_error != error.code:  # one event for a disk that stays full, however often it is tried
-            jobs.record(job, "step_handed_back", data=facts)
-    elif error.retryable and claim.crashes + 1 < settings.VIDEOPROC_CRASH_STRIKES:
-        delay = settings.VIDEOPROC_BACKOFF_SECONDS * 2**claim.crashes
-        steps.hand_back(claim, code=error.code, detail=error.detail, strike="crashes", delay_seconds=delay)
-        jobs.record(job, "step_failed", data=facts)
-    else:
-        steps.fail(claim, code=error.code, detail=error.detail)
-        tries = f" (tried {claim.crashes + 1} times)" if isinstance(error, ProcessError) else ""
-        _fail(job, error.code, error.detail + tries, retryable=error.retryable)
-    transaction.on_commit(nudge.nudge, robust=True)
-
-
-@transaction.atomic
-def worker_lost(step: Step) -> None:
-    """Queue a step again whose lease is over; the tenth lost worker ends the job."""
-    try:
-        job = jobs.lock(step.job_id, epoch=step.epoch)
-    except JobClosed:
-        return
-    if not steps.expire(step):
-        return
-    if step.losses + 1 >= settings.VIDEOPROC_LOSS_STRIKES:
-        _fail(
-            job, "worker_lost", f"{step.kind} {step.index}: {step.losses + 1} workers were lost over it", retryable=True
-        )
-    else:
-        jobs.record(job, "step_lost", data={"step": step.kind, "index": step.index, "attempt": step.attempt})
-
-
-@transaction.atomic
-def cancel(job_id: UUID | str) -> Job:
-    """End the job now; workers find out by their next heartbeat. JobClosed where it has ended already."""
-    job = jobs.lock(job_id)
-    jobs.record(job, "cancelled", to=State.CANCELLED, **_metadata_given_up(job))
-    steps.close(job)
-    return job
-
-
-@transaction.atomic
-def pause(job_id: UUID | str) -> Job:
-    """Let the job wait: what is at work on it is handed back without a strike. JobClosed where it has ended."""
-    job = jobs.lock(job_id)
-    if not job.paused:
-        jobs.record(job, "paused", paused=True)
-        steps.set_paused(job, True)
-    return job
-
-
-@transaction.atomic
-def resume(job_id: UUID | str) -> Job:
-    """Let a paused job go on. JobClosed where it has ended."""
-    job = jobs.lock(job_id)
-    if job.paused:
-        jobs.record(job, "resumed", paused=False)
-        steps.set_paused(job, False)
-        transaction.on_commit(nudge.nudge, robust=True)
-    return job
-
-
-@transaction.atomic
-def prioritise(job_id: UUID | str, priority: int) -> Job:
-    """Put the job before or behind its owner's others. JobClosed where it has ended."""
-    job = jobs.lock(job_id)
-    if job.priority != priority:
-        jobs.record(job, "prioritised", data={"priority": priority}, priority=priority)
-        steps.set_priority(job)
-    return job
-
-
-@transaction.atomic
-def retry(job_id: UUID | str) -> Job:
-    """Take a failed or cancelled job up again in a new epoch; whatever is finished and still there is kept.
-
-    JobOpen where it is at work, JobClosed where it is ready.
-    """
-    job = jobs.lock_ended(job_id)
-    if job.state == State.READY:
-        raise JobClosed(f"job {job_id} is ready")
-    done = {step.kind: step for step in job.steps.filter(epoch=job.epoch, state=Step.State.DONE).order_by("-index")}
-    planned = done.get(Kind.PLAN) if job.cleaned_at is None else None
-    at_rest: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.READY}
-    if planned is not None:
-        plan = wire.from_builtins(planned.result, Planned)
-        kept = set(
-            job.steps.filter(epoch=job.epoch, kind=Kind.SEGMENT, state=Step.State.DONE).values_list("index", flat=True)
-        )
-        missing = [span for span in _spans(plan) if span[0] not in kept]
-        jobs.reopen(
-            job, "retried", to=State.ENHANCING if missing else State.JOINING, data={"kept": len(kept)}, **at_rest
-        )
-        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
-        if missing:
-            steps.create_segments(job, missing)
-        else:
-            steps.create(job, Kind.JOIN)
-    elif Kind.METADATA in done:
-        jobs.reopen(job, "retried", to=State.PROBING, data={"kept": 0}, **at_rest)
-        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
-        steps.create(job, Kind.PLAN if Kind.DIAGNOSE in done else Kind.DIAGNOSE)
-    else:
-        fresh: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.QUEUED}
-        jobs.reopen(job, "retried", to=State.QUEUED, data={"kept": 0}, **fresh)
-        steps.create(job, Kind.METADATA)
-    transaction.on_commit(nudge.nudge, robust=True)
-    return job
-
-
-def _fail(job: Job, code: str, detail: str, *, retryable: bool) -> None:
-    error = {"code": code, "detail": detail, "retryable": retryable}
-    fields: dict[str, Any] = {"error_code": code, "error_detail": detail, "error_retryable": retryable}
-    jobs.record(job, "failed", to=State.FAILED, data=error, **fields, **_metadata_given_up(job))
-    steps.close(job)
-    logger.warning("job failed", extra={"job": job.pk, "code": code, "detail": detail})
-
-
-def _metadata_given_up(job: Job) -> dict[str, Any]:
-    at_work = job.metadata_state != Job.MetadataState.READY
-    return {"metadata_state": Job.MetadataState.FAILED} if at_work else {}

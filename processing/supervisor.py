@@ -19,7 +19,7 @@ from celery.exceptions import Reject
 from django.conf import settings
 from django.db import close_old_connections
 
-from processing import dispatch, nudge, pipeline, storage
+from processing import dispatch, failures, nudge, pipeline, storage
 from processing.leases import Lease, Leases
 from processing.live import doorbell
 from processing.media.durable import FULL
@@ -245,7 +245,7 @@ def _has_room(job_id: str, epoch: int, kind: str, index: int) -> bool:
 
 def _failed(claim: Claim, error: MediaError) -> str:
     try:
-        patiently(lambda: pipeline.step_failed(claim, error))
+        patiently(lambda: failures.step_failed(claim, error))
     except (Fenced, JobClosed) as exc:
         return f"void: {exc}"
     return f"failed: {error.code}"

@@ -19,8 +19,8 @@ from kombu.utils.url import parse_url
 from videoproc.servers.postgres import PostgreSQL, create_database
 from videoproc.servers.rabbitmq import RabbitMQ
 from videoproc.servers.redis import DATABASES, Redis
-from videoproc.servers.server import Server
 from videoproc.servers.s3 import Swift
+from videoproc.servers.server import Server
 from videoproc.servers.valkey import Valkey
 
 KINDS: dict[str, type[Server]] = {

@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from processing import pipeline
+from processing import control
 from processing.api.document import job_documents
 from processing.api.errors import AlreadyEnded, StillOpen, refuse_unknown
 from processing.api.serializers import PrioritySerializer
@@ -40,7 +40,7 @@ class JobCancel(Control):
     @extend_schema(operation_id="jobs_cancel", request=None)
     def post(self, request: Request, job_id: UUID) -> Response:
         """End the job now; 409 `already_ended` where it has ended before."""
-        return self.change(pipeline.cancel)
+        return self.change(control.cancel)
 
 
 class JobRetry(Control):
@@ -49,7 +49,7 @@ class JobRetry(Control):
     @extend_schema(operation_id="jobs_retry", request=None)
     def post(self, request: Request, job_id: UUID) -> Response:
         """Take a failed or cancelled job up again, keeping its finished segments; 409 `still_open`, `already_ended`."""
-        return self.change(pipeline.retry)
+        return self.change(control.retry)
 
 
 class JobPause(Control):
@@ -58,7 +58,7 @@ class JobPause(Control):
     @extend_schema(operation_id="jobs_pause", request=None)
     def post(self, request: Request, job_id: UUID) -> Response:
         """Let the job wait; what is at work on it is handed back. Twice is once. 409 `already_ended`."""
-        return self.change(pipeline.pause)
+        return self.change(control.pause)
 
 
 class JobResume(Control):
@@ -67,7 +67,7 @@ class JobResume(Control):
     @extend_schema(operation_id="jobs_resume", request=None)
     def post(self, request: Request, job_id: UUID) -> Response:
         """Let a paused job go on. Twice is once. 409 `already_ended`."""
-        return self.change(pipeline.resume)
+        return self.change(control.resume)
 
 
 class JobPriority(Control):
@@ -82,4 +82,4 @@ class JobPriority(Control):
         refuse_unknown(data if isinstance(data, dict) else (), serializer.fields)
         serializer.is_valid(raise_exception=True)
         priority = serializer.validated_data["priority"]
-        return self.change(lambda found: pipeline.prioritise(found, priority))
+        return self.change(lambda found: control.prioritise(found, priority))

@@ -62,6 +62,13 @@ def record(job: Job, event: str, *, to: str | None = None, data: dict[str, Any] 
     return written
 
 
+def give_up(job: Job, event: str, *, to: str, data: dict[str, Any] | None = None, **fields: Any) -> Event:
+    """End a locked job without a result; metadata that are not there by now will not come."""
+    if job.metadata_state != Job.MetadataState.READY:
+        fields["metadata_state"] = Job.MetadataState.FAILED
+    return record(job, event, to=to, data=data, **fields)
+
+
 def _percent(job: Job) -> float:
     return progress.percent(job, progress.frames_done(job) if job.segments_total else 0)
 

@@ -16,9 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from processing import storage
+from processing.failures import step_failed
 from processing.media.errors import ProcessCrashed, UnsupportedCodec
 from processing.models import Job, Step, Worker
-from processing.pipeline import step_failed
 from processing.readonly import short
 from processing.state import step as steps
 from tests import rows

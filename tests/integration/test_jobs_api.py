@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
-from processing import pipeline
+from processing import control, failures
 from processing.api import serializers
 from processing.media.errors import Damaged
 from processing.models import Event, Job
@@ -124,7 +124,7 @@ def test_the_sketchs_status_documents(ada: Client) -> None:
 
 def test_a_failure_is_told_with_code_and_sentence(ada: Client) -> None:
     job = rows.accepted()
-    pipeline.step_failed(rows.claimed(job, "metadata"), Damaged("no frame could be decoded"))
+    failures.step_failed(rows.claimed(job, "metadata"), Damaged("no frame could be decoded"))
     error = {"code": "damaged", "detail": "no frame could be decoded", "retryable": False}
     assert get(ada, f"/api/v1/jobs/{job.pk}")["error"] == error
     status = get(ada, f"/internal/video-enhancement-status/{job.upload_id}")
@@ -165,7 +165,7 @@ def test_pages_of_jobs_are_whole_while_new_ones_arrive(ada: Client) -> None:
 
 def test_jobs_are_filtered(ada: Client) -> None:
     cancelled, other = rows.accepted(client_id="a", preset="gentle"), rows.accepted(client_id="b")
-    pipeline.cancel(cancelled.pk)
+    control.cancel(cancelled.pk)
 
     def ids(**query: str) -> list[str]:
         return [job["id"] for job in get(ada, "/api/v1/jobs", **query)["results"]]
@@ -246,7 +246,7 @@ def test_what_is_not_there_yet_is_not_available(ada: Client, thing: str) -> None
     job = rows.accepted()
     problem = get(ada, f"/api/v1/jobs/{job.pk}/{thing}", status=404)
     assert (problem["code"], problem["retryable"]) == ("not_available", True)
-    pipeline.cancel(job.pk)
+    control.cancel(job.pk)
     problem = get(ada, f"/api/v1/jobs/{job.pk}/{thing}", status=404)
     assert (problem["code"], problem["retryable"]) == ("not_available", False)
 
@@ -312,7 +312,7 @@ def test_a_database_that_is_away_is_503_with_a_time(ada: Client, monkeypatch: py
     def away(*_: object, **__: object) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(pipeline, "cancel", away)
+    monkeypatch.setattr(control, "cancel", away)
     response = ada.post(f"/api/v1/jobs/{job.pk}/cancel")
     problem = response.json()
     assert (response.status_code, problem["code"], problem["retryable"]) == (503, "database_away", True)
@@ -324,7 +324,7 @@ def test_an_error_nobody_foresaw_is_a_problem_without_details(ada: Client, monke
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(pipeline, "cancel", broken)
+    monkeypatch.setattr(control, "cancel", broken)
     ada.raise_request_exception = False
     response = ada.post(f"/api/v1/jobs/{rows.accepted().pk}/cancel")
     assert response.headers["Content-Type"] == "application/problem+json"

@@ -16,7 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
-from processing import pipeline
+from processing import control
 from processing.clock import after
 from processing.live import doorbell, events, hub, reader
 from processing.live.doorbell import Ring
@@ -338,11 +338,11 @@ async def test_the_snapshot_holds_open_jobs_and_those_that_ended_lately() -> Non
 
 async def test_a_job_taken_up_again_is_told_on_in_the_same_log_from_a_lower_percent() -> None:
     job = await in_thread(lambda: rows.planned(rows.accepted()))
-    await in_thread(lambda: pipeline.cancel(job.pk))
+    await in_thread(lambda: control.cancel(job.pk))
     async with socket(await in_thread(rows.user)) as client:
         ended = (await client.read())["jobs"][0]
         assert ended["state"] == "cancelled"
-        await in_thread(lambda: pipeline.retry(job.pk))
+        await in_thread(lambda: control.retry(job.pk))
         message = await client.read()
         assert (message["event"], message["seq"], message["status"]) == ("retried", ended["seq"] + 1, "enhancing")
         await in_thread(lambda: rows.enhance(job, 0))

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import override_settings
 
-from processing import dispatch, pipeline, progress
+from processing import control, dispatch, failures, pipeline, progress
 from processing.clock import after
 from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, TimelineMismatch, UnsupportedCodec
 from processing.models import Event, Job, Step, Worker
@@ -160,14 +160,14 @@ def test_ten_lost_workers_end_the_job_with_a_reason() -> None:
 def test_three_crashes_end_the_job_and_a_full_disk_costs_no_strike() -> None:
     job = rows.planned(rows.accepted(), segments=1)
     for _ in range(5):
-        pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), StorageFull("no space"))
+        failures.step_failed(rows.claimed(job, Kind.SEGMENT), StorageFull("no space"))
     assert Event.objects.filter(job=job, name="step_handed_back").count() == 1
     for _ in range(2):
-        pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
+        failures.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
     job.refresh_from_db()
     assert job.state == Job.State.ENHANCING
     assert Step.objects.get(job=job, kind=Kind.SEGMENT).error_code == "process_crashed"
-    pipeline.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
+    failures.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))
     job.refresh_from_db()
     assert (job.state, job.error_code) == (Job.State.FAILED, "process_crashed")
     assert "3 times" in job.error_detail
@@ -175,14 +175,14 @@ def test_three_crashes_end_the_job_and_a_full_disk_costs_no_strike() -> None:
 
 def test_a_fault_of_the_file_ends_the_job_at_once() -> None:
     job = rows.accepted()
-    pipeline.step_failed(rows.claimed(job, Kind.METADATA), UnsupportedCodec("codec none"))
+    failures.step_failed(rows.claimed(job, Kind.METADATA), UnsupportedCodec("codec none"))
     job.refresh_from_db()
     assert (job.state, job.error_code, job.error_retryable) == (Job.State.FAILED, "unsupported_codec", False)
 
 
 def test_backoff_keeps_a_step_from_being_taken_too_early() -> None:
     job = rows.accepted()
-    pipeline.step_failed(rows.claimed(job, Kind.METADATA), ProcessCrashed("signal 11"))
+    failures.step_failed(rows.claimed(job, Kind.METADATA), ProcessCrashed("signal 11"))
     assert steps.claim(job.pk, 1, Kind.METADATA, 0, worker="worker-1") is None
     assert steps.due(10) == []
     Step.objects.update(not_before=after(-1))
@@ -192,7 +192,7 @@ def test_backoff_keeps_a_step_from_being_taken_too_early() -> None:
 def test_cancel_is_final_and_takes_the_claims_away() -> None:
     job = rows.planned(rows.accepted(), segments=3)
     claim = rows.claimed(job, Kind.SEGMENT)
-    results = side_by_side([lambda: pipeline.cancel(job.pk) for _ in range(4)])
+    results = side_by_side([lambda: control.cancel(job.pk) for _ in range(4)])
     assert sum(isinstance(result, JobClosed) for result in results) == 3
     assert steps.still_held([claim]) == set()
     with pytest.raises(JobClosed):
@@ -210,7 +210,7 @@ def test_a_damaged_segment_runs_again_in_a_new_epoch_and_the_others_stay() -> No
     job = rows.planned(rows.accepted(), segments=3)
     for index in range(3):
         rows.enhance(job, index)
-    pipeline.step_failed(rows.claimed(job, Kind.JOIN), SegmentDamaged("segment 1: digest differs", index=1))
+    failures.step_failed(rows.claimed(job, Kind.JOIN), SegmentDamaged("segment 1: digest differs", index=1))
     job.refresh_from_db()
     assert (job.epoch, job.state) == (2, Job.State.ENHANCING)
     assert [step.index for step in steps.due(10)] == [1]
@@ -226,14 +226,14 @@ def test_a_plan_that_proves_wrong_is_made_again_once_by_decoding() -> None:
     rows.enhance(job, 0)
     other = rows.claimed(job, Kind.SEGMENT, 2)
     assert not pipeline.must_decode_to_plan(job)
-    pipeline.step_failed(rows.claimed(job, Kind.SEGMENT, 1), TimelineMismatch("a frame where none is planned"))
+    failures.step_failed(rows.claimed(job, Kind.SEGMENT, 1), TimelineMismatch("a frame where none is planned"))
     job.refresh_from_db()
     assert (job.epoch, job.state) == (2, Job.State.PROBING)
     assert pipeline.must_decode_to_plan(job)
     assert steps.still_held([other]) == set()
     assert [(step.kind, step.epoch) for step in steps.due(10)] == [(Kind.PLAN, 2)]
     pipeline.planned(rows.claimed(job, Kind.PLAN), rows.plan_of(segments=1), "plan-2.json")
-    pipeline.step_failed(rows.claimed(job, Kind.SEGMENT, 0), TimelineMismatch("again"))
+    failures.step_failed(rows.claimed(job, Kind.SEGMENT, 0), TimelineMismatch("again"))
     job.refresh_from_db()
     assert job.epoch == 2
     assert seqs(job) == list(range(1, job.seq + 1))
@@ -263,10 +263,10 @@ def test_no_more_steps_are_hinted_than_live_slots_and_two() -> None:
     rows.planned(rows.accepted(), segments=10)
     Worker.objects.create(name="live", slots=2, seen_at=after(0), started_at=after(0))
     Worker.objects.create(name="dead", slots=64, seen_at=after(-60), started_at=after(-60))
-    assert dispatch._room() == 4
+    assert dispatch.room() == 4
     for step in steps.due(3):
         assert steps.mark_hinted(step)
-    assert dispatch._room() == 1
+    assert dispatch.room() == 1
 
 
 def test_progress_counts_frames_and_never_goes_back() -> None:
@@ -297,7 +297,7 @@ def test_a_long_job_falls_behind_a_new_one_of_the_same_owner() -> None:
     new = rows.accepted()
     order = [step.job_id for step in steps.due(31)]
     assert order.index(new.pk) == 9  # the tie goes to the older job
-    pipeline.prioritise(new.pk, 5)
+    control.prioritise(new.pk, 5)
     assert steps.due(1)[0].job_id == new.pk
     assert long.pk in order
 
@@ -305,13 +305,13 @@ def test_a_long_job_falls_behind_a_new_one_of_the_same_owner() -> None:
 def test_a_paused_job_waits_without_a_strike_and_goes_on() -> None:
     job = rows.planned(rows.accepted(), segments=2)
     claim = rows.claimed(job, Kind.SEGMENT)
-    pipeline.pause(job.pk)
+    control.pause(job.pk)
     assert steps.still_held([claim]) == set()
     assert steps.due(10) == []
     assert steps.claim(job.pk, 1, Kind.SEGMENT, 1, worker="worker-1") is None
     with pytest.raises(Fenced):
         pipeline.segment_enhanced(claim, rows.segment_result(0), "late.mp4")
-    pipeline.resume(job.pk)
+    control.resume(job.pk)
     assert [step.index for step in steps.due(10)] == [0, 1]
     again = rows.claimed(job, Kind.SEGMENT)
     assert (again.attempt, again.crashes, again.losses) == (2, 0, 0)
@@ -322,10 +322,10 @@ def test_retry_keeps_finished_segments(ended: str) -> None:
     job = rows.planned(rows.accepted(), segments=3)
     rows.enhance(job, 1)
     if ended == "cancelled":
-        pipeline.cancel(job.pk)
+        control.cancel(job.pk)
     else:
-        pipeline.step_failed(rows.claimed(job, Kind.SEGMENT, 0), UnsupportedCodec("codec none"))
-    pipeline.retry(job.pk)
+        failures.step_failed(rows.claimed(job, Kind.SEGMENT, 0), UnsupportedCodec("codec none"))
+    control.retry(job.pk)
     job.refresh_from_db()
     assert (job.epoch, job.state, job.error_code, job.ended_at) == (2, Job.State.ENHANCING, "", None)
     assert sorted(step.index for step in steps.due(10)) == [0, 2]
@@ -335,25 +335,25 @@ def test_retry_keeps_finished_segments(ended: str) -> None:
     assert job.state == Job.State.JOINING
     assert seqs(job) == list(range(1, job.seq + 1))
     with pytest.raises(JobOpen):
-        pipeline.retry(job.pk)
+        control.retry(job.pk)
 
 
 def test_retry_begins_where_nothing_is_left() -> None:
     early = rows.accepted()
-    pipeline.cancel(early.pk)
-    pipeline.retry(early.pk)
+    control.cancel(early.pk)
+    control.retry(early.pk)
     assert [step.kind for step in early.steps.filter(epoch=2)] == [Kind.METADATA]
     cleaned = rows.planned(rows.accepted(), segments=2)
     rows.enhance(cleaned, 0)
-    pipeline.cancel(cleaned.pk)
+    control.cancel(cleaned.pk)
     Job.objects.filter(pk=cleaned.pk).update(cleaned_at=after(0))
-    pipeline.retry(cleaned.pk)
+    control.retry(cleaned.pk)
     cleaned.refresh_from_db()
     assert cleaned.state == Job.State.PROBING
     assert list(cleaned.steps.filter(epoch=2, state="queued").values_list("kind", flat=True)) == [Kind.PLAN]
     ready = rows.finished(rows.accepted())
     with pytest.raises(JobClosed):
-        pipeline.retry(ready.pk)
+        control.retry(ready.pk)
 
 
 def test_events_of_many_writers_have_no_gap() -> None:
@@ -361,7 +361,7 @@ def test_events_of_many_writers_have_no_gap() -> None:
     claims = [rows.claimed(job, Kind.SEGMENT, index) for index in range(6)]
 
     def fail(claim: steps.Claim) -> None:
-        pipeline.step_failed(claim, StorageFull("no space"))
+        failures.step_failed(claim, StorageFull("no space"))
 
     assert side_by_side([lambda c=c: fail(c) for c in claims]) == [None] * 6
     job.refresh_from_db()

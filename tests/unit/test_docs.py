@@ -133,11 +133,11 @@ def problem_codes() -> set[str]:
 
 def job_codes() -> set[str]:
     leaves = {kind.code for kind in subclasses(MediaError) if not kind.__subclasses__()}
-    return leaves | set(RESOURCE_CODES) | argument("processing/pipeline.py", "_fail", 1)
+    return leaves | set(RESOURCE_CODES) | argument("processing/failures.py", "_fail", 1)
 
 
 def event_names() -> set[str]:
-    return argument("processing/*.py", "record", 1) | argument("processing/*.py", "reopen", 1)
+    return set().union(*(argument("processing/*.py", name, 1) for name in ("record", "reopen", "give_up")))
 
 
 def message_codes() -> set[str]:

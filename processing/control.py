@@ -1,0 +1,99 @@
+"""What people ask of a job: cancel, pause, resume, priority, retry. Each is true at once in the rows; workers find out
+by their next heartbeat.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from processing import nudge
+from processing.media import wire
+from processing.media.requests import Planned
+from processing.models import Job, Step
+from processing.pipeline import spans_of
+from processing.state import job as jobs
+from processing.state import step as steps
+from processing.state.errors import JobClosed
+
+Kind, State = Step.Kind, Job.State
+
+
+@transaction.atomic
+def cancel(job_id: UUID | str) -> Job:
+    """End the job now; workers find out by their next heartbeat. JobClosed where it has ended already."""
+    job = jobs.lock(job_id)
+    jobs.give_up(job, "cancelled", to=State.CANCELLED)
+    steps.close(job)
+    return job
+
+
+@transaction.atomic
+def pause(job_id: UUID | str) -> Job:
+    """Let the job wait: what is at work on it is handed back without a strike. JobClosed where it has ended."""
+    job = jobs.lock(job_id)
+    if not job.paused:
+        jobs.record(job, "paused", paused=True)
+        steps.set_paused(job, True)
+    return job
+
+
+@transaction.atomic
+def resume(job_id: UUID | str) -> Job:
+    """Let a paused job go on. JobClosed where it has ended."""
+    job = jobs.lock(job_id)
+    if job.paused:
+        jobs.record(job, "resumed", paused=False)
+        steps.set_paused(job, False)
+        transaction.on_commit(nudge.nudge, robust=True)
+    return job
+
+
+@transaction.atomic
+def prioritise(job_id: UUID | str, priority: int) -> Job:
+    """Put the job before or behind its owner's others. JobClosed where it has ended."""
+    job = jobs.lock(job_id)
+    if job.priority != priority:
+        jobs.record(job, "prioritised", data={"priority": priority}, priority=priority)
+        steps.set_priority(job)
+    return job
+
+
+@transaction.atomic
+def retry(job_id: UUID | str) -> Job:
+    """Take a failed or cancelled job up again in a new epoch; whatever is finished and still there is kept.
+
+    JobOpen where it is at work, JobClosed where it is ready.
+    """
+    job = jobs.lock_ended(job_id)
+    if job.state == State.READY:
+        raise JobClosed(f"job {job_id} is ready")
+    done = {step.kind: step for step in job.steps.filter(epoch=job.epoch, state=Step.State.DONE).order_by("-index")}
+    planned = done.get(Kind.PLAN) if job.cleaned_at is None else None
+    at_rest: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.READY}
+    if planned is not None:
+        plan = wire.from_builtins(planned.result, Planned)
+        kept = set(
+            job.steps.filter(epoch=job.epoch, kind=Kind.SEGMENT, state=Step.State.DONE).values_list("index", flat=True)
+        )
+        missing = [span for span in spans_of(plan) if span[0] not in kept]
+        jobs.reopen(
+            job, "retried", to=State.ENHANCING if missing else State.JOINING, data={"kept": len(kept)}, **at_rest
+        )
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
+        if missing:
+            steps.create_segments(job, missing)
+        else:
+            steps.create(job, Kind.JOIN)
+    elif Kind.METADATA in done:
+        jobs.reopen(job, "retried", to=State.PROBING, data={"kept": 0}, **at_rest)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
+        steps.create(job, Kind.PLAN if Kind.DIAGNOSE in done else Kind.DIAGNOSE)
+    else:
+        fresh: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.QUEUED}
+        jobs.reopen(job, "retried", to=State.QUEUED, data={"kept": 0}, **fresh)
+        steps.create(job, Kind.METADATA)
+    transaction.on_commit(nudge.nudge, robust=True)
+    return job

@@ -1,0 +1,88 @@
+"""What the end of an attempt means for its job: a fault of the file ends it, a fault of a process is a strike, a full
+disk asks for patience, a damaged segment or doubted times open a new epoch. Invariant: each failure leaves a reason in
+a row.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from processing import nudge
+from processing.media.errors import (
+    MediaError,
+    ProcessError,
+    ProcessStopped,
+    SegmentDamaged,
+    StorageAway,
+    StorageFull,
+    TimelineMismatch,
+)
+from processing.models import Job, Step
+from processing.pipeline import must_decode_to_plan
+from processing.state import job as jobs
+from processing.state import step as steps
+from processing.state.errors import JobClosed
+from processing.state.step import Claim
+
+logger = logging.getLogger(__name__)
+Kind, State = Step.Kind, Job.State
+
+
+@transaction.atomic
+def step_failed(claim: Claim, error: MediaError) -> None:
+    """Decide what a failure means: of the file, the end; of a process, a strike and a retry; of the disk, patience."""
+    job = jobs.lock(claim.job_id, epoch=claim.epoch)
+    facts = {"step": claim.kind, "index": claim.index, "attempt": claim.attempt, "code": error.code}
+    if isinstance(error, SegmentDamaged):
+        steps.fail(claim, code=error.code, detail=error.detail)
+        jobs.reopen(job, "segment_damaged", to=State.ENHANCING, data=facts | {"segment": error.index})
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
+        steps.requeue(job, Kind.SEGMENT, error.index)
+    elif isinstance(error, TimelineMismatch) and not must_decode_to_plan(job):
+        steps.fail(claim, code=error.code, detail=error.detail)
+        jobs.reopen(job, "times_doubted", to=State.PROBING, data=facts)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
+        steps.create(job, Kind.PLAN)
+    elif isinstance(error, ProcessStopped | StorageFull | StorageAway):
+        delay = 0.0 if isinstance(error, ProcessStopped) else settings.VIDEOPROC_BACKOFF_SECONDS
+        steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)
+        if claim.last_error != error.code:  # one event for a disk that stays full, however often it is tried
+            jobs.record(job, "step_handed_back", data=facts)
+    elif error.retryable and claim.crashes + 1 < settings.VIDEOPROC_CRASH_STRIKES:
+        delay = settings.VIDEOPROC_BACKOFF_SECONDS * 2**claim.crashes
+        steps.hand_back(claim, code=error.code, detail=error.detail, strike="crashes", delay_seconds=delay)
+        jobs.record(job, "step_failed", data=facts)
+    else:
+        steps.fail(claim, code=error.code, detail=error.detail)
+        tries = f" (tried {claim.crashes + 1} times)" if isinstance(error, ProcessError) else ""
+        _fail(job, error.code, error.detail + tries, retryable=error.retryable)
+    transaction.on_commit(nudge.nudge, robust=True)
+
+
+@transaction.atomic
+def worker_lost(step: Step) -> None:
+    """Queue a step again whose lease is over; the tenth lost worker ends the job."""
+    try:
+        job = jobs.lock(step.job_id, epoch=step.epoch)
+    except JobClosed:
+        return
+    if not steps.expire(step):
+        return
+    if step.losses + 1 >= settings.VIDEOPROC_LOSS_STRIKES:
+        _fail(
+            job, "worker_lost", f"{step.kind} {step.index}: {step.losses + 1} workers were lost over it", retryable=True
+        )
+    else:
+        jobs.record(job, "step_lost", data={"step": step.kind, "index": step.index, "attempt": step.attempt})
+
+
+def _fail(job: Job, code: str, detail: str, *, retryable: bool) -> None:
+    error = {"code": code, "detail": detail, "retryable": retryable}
+    fields: dict[str, Any] = {"error_code": code, "error_detail": detail, "error_retryable": retryable}
+    jobs.give_up(job, "failed", to=State.FAILED, data=error, **fields)
+    steps.close(job)
+    logger.warning("job failed", extra={"job": job.pk, "code": code, "detail": detail})
