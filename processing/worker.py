@@ -12,15 +12,38 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
-from processing import dispatch, supervisor
+from processing import dispatch, queues, supervisor
 
 logger = logging.getLogger(__name__)
+
+
+FAILED_STARTS = 2
+"""After so many connections on which consuming never began, the queues themselves are looked at."""
 
 
 class ImpatientConsumer(Consumer):
     """A consumer that looks for a lost broker each second, for ever; Celery's own waits longer and gives up."""
 
+    class Blueprint(Consumer.Blueprint):
+        """Celery's own but for its 28 queues of delayed messages: no message here is ever delayed."""
+
+        default_steps = [step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")]
+
     first_connection_attempt: bool
+    _failed_starts = 0
+
+    def on_ready(self) -> None:
+        """Note that messages come."""
+        super().on_ready()
+        self._failed_starts = 0
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of a lost connection; where none gets as far as consuming, remove the queues that are the cause."""
+        super().on_connection_error_after_connected(exc)
+        self._failed_starts += 1
+        if self._failed_starts > FAILED_STARTS:
+            self._failed_starts = 0
+            queues.remove_dead(self.app)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once the broker answers."""
