@@ -115,5 +115,5 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds of noisy 540p with sound: four segments, each long enough to be hit in the middle."""
     folder = tmp_path_factory.mktemp("faults")
     return make_clip(
-        folder / "long.mp4", frames=150, width=960, height=540, rate=25, audio=["aac"], noise_sigma=5, gain=0.5, gop=25
+        folder / "long.mp4", frames=150, width=960, height=540, rate=25, audio=["aac"], noise_sigma=3, gain=0.5, gop=25
     )

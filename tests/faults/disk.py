@@ -1,7 +1,6 @@
 """The storage on a small disk of its own: a tmpfs mounted over the storage folder, which a test fills and frees.
 
-Mounting needs root; where it may not be had, a file limit is no substitute and the test says so. Invariant: after
-close() the storage is the folder that it was, with all files.
+Mounting needs root. Invariant: after close() the storage is the folder that it was, with all files.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from pathlib import Path
 
 from tests.faults.system import FaultyServer
 
-SIZE_MIB = 96
+SPARE_MIB = 96
+"""How much larger the disk is than what lies in the storage already."""
 RESERVE_BYTES = 8 * 1024**2
 
 
@@ -56,9 +56,9 @@ class Disk:
         aside = self._aside()
         self._system.storage.mkdir(parents=True, exist_ok=True)
         shutil.copytree(self._system.storage, aside)
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m,mode=0700", "tmpfs", self._system.storage], check=True
-        )
+        used_mib = sum(path.stat().st_size for path in aside.rglob("*")) >> 20
+        size = f"size={used_mib + SPARE_MIB}m,mode=0700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", self._system.storage], check=True)
         shutil.copytree(aside, self._system.storage, dirs_exist_ok=True)
         shutil.rmtree(aside)
 
