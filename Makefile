@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos fidelity bench-engine bench-clean bench-delivery flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos fidelity bench-engine bench-clean bench-delivery doctor flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -50,6 +50,12 @@ bench-clean: test-environment ## is clean footage left alone, or as good as it w
 bench-delivery: test-environment ## segments a second through the control plane alone, on the real servers
 	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
 	@$(PYTHON_HERE) -m benchmarks.delivery
+
+doctor: runtime-environment ## say what is wrong with the installation of `make run`
+	@broker="$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")"; socket="$${broker#redis+socket://}"; \
+	  VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$broker}" \
+	  VIDEOPROC_CHANNEL_LAYER_URL="$${VIDEOPROC_CHANNEL_LAYER_URL:-unix://$${socket%%\?*}?db=1}" \
+	  $(PYTHON_HERE) manage.py doctor
 
 flower: runtime-environment ## watch the workers of `make run` on http://127.0.0.1:5555
 	@VIDEOPROC_BROKER_URL="$${VIDEOPROC_BROKER_URL:-$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")}" \

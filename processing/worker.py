@@ -6,9 +6,12 @@ With `--pool threads` Celery's own time limits, revocation and soft shutdown do 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from typing import Any
 
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, worker_init, worker_shutdown, worker_shutting_down
+from celery.utils.nodenames import default_nodename
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
@@ -58,6 +61,16 @@ class ImpatientConsumer(Consumer):
             dispatch.hint_again()
         self.first_connection_attempt = False
         return conn
+
+
+@celeryd_init.connect
+def name_node(sender: str, instance: Any, **_: Any) -> None:
+    """Give a worker without a name of its own one that no other on this machine has.
+
+    The broker gives a node's queue to one connection alone; a second worker of that name would connect for ever.
+    """
+    if sender == default_nodename(None):
+        instance.hostname = f"worker-{os.getpid()}@{socket.gethostname()}"
 
 
 @worker_init.connect

@@ -11,7 +11,8 @@ class UploadsConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the dispatcher's housekeeping sweep abandoned uploads, without processing importing uploads."""
-        from processing.dispatch import housekeeping
-        from uploads.expiry import sweep_abandoned
+        from processing.dispatch import housekeeping, rehearsal
+        from uploads.expiry import sweep_abandoned, would_sweep
 
         housekeeping.connect(sweep_abandoned, dispatch_uid="uploads.sweep_abandoned")
+        rehearsal.connect(would_sweep, dispatch_uid="uploads.would_sweep")

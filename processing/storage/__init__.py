@@ -24,6 +24,7 @@ __all__ = ["Opened", "StorageUnreachable", "Store"]
 
 SOURCES = "sources"
 JOBS = "jobs"
+_making = threading.Lock()
 
 
 def source_key(upload_id: UUID | str) -> str:
@@ -40,7 +41,8 @@ def current() -> Store:
     """Return the storage that the settings name."""
     if not settings.VIDEOPROC_STORAGE_URL:
         return Directory(Path(settings.VIDEOPROC_STORAGE_DIR))
-    return _remote(settings.VIDEOPROC_STORAGE_URL, Path(settings.VIDEOPROC_SCRATCH_DIR))
+    with _making:  # two threads that ask first at once must not make two scratch folders
+        return _remote(settings.VIDEOPROC_STORAGE_URL, Path(settings.VIDEOPROC_SCRATCH_DIR))
 
 
 @lru_cache(maxsize=4)

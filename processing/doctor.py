@@ -1,0 +1,216 @@
+"""What is right and wrong with this installation, a line for each thing looked at, each fault with what to do about it.
+
+Nothing is changed but one small file, which is stored, read and removed again. A check that finds its server away says
+so and goes on with the next: whoever asks has trouble already.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from amqp.exceptions import NotFound, PreconditionFailed
+from asgiref.sync import async_to_sync
+from celery import current_app
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from kombu.exceptions import KombuError, OperationalError
+from redis.exceptions import RedisError
+
+from processing import storage
+from processing.clock import after
+from processing.media.errors import MediaError
+from processing.models import Step, Worker
+from processing.state.errors import DATABASE_AWAY
+
+LARGEST_SKEW_SECONDS = 2.0
+"""Leases go by the database's clock alone; logs, tokens and S3's signatures go by the machine's."""
+BROKER_SECONDS = 5.0
+GIBIBYTE = 1024**3
+AWAY = (*DATABASE_AWAY, KombuError, OperationalError, RedisError, OSError, TimeoutError)
+PACKAGES = ("Django", "celery", "kombu", "channels", "av", "opencv-python-headless", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line: `what` was looked at and how it is, and for a fault what to do."""
+
+    level: Literal["ok", "note", "wrong"]
+    what: str
+    text: str
+    cure: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything and yield what was found, in the order in which faults explain each other."""
+    yield from _versions()
+    has_tables = True
+    for what, look, cure in CHECKS:
+        if look in OF_ROWS and not has_tables:
+            continue
+        try:
+            for finding in look():
+                has_tables = has_tables and (look is not _database or finding.level != "wrong")
+                yield finding
+        except AWAY as exc:
+            has_tables = has_tables and look is not _database
+            yield _wrong(what, f"no answer: {str(exc).strip() or repr(exc)}", cure)
+
+
+def _ok(what: str, text: str) -> Finding:
+    return Finding(level="ok", what=what, text=text)
+
+
+def _note(what: str, text: str, cure: str) -> Finding:
+    return Finding(level="note", what=what, text=text, cure=cure)
+
+
+def _wrong(what: str, text: str, cure: str) -> Finding:
+    return Finding(level="wrong", what=what, text=text, cure=cure)
+
+
+def _versions() -> Iterator[Finding]:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    yield _ok("versions", f"Python {platform.python_version()}, {packages}, {platform.machine()}")
+    yield _ok("mode", f"{settings.VIDEOPROC_MODE}, settings accepted, {settings.VIDEOPROC_WORKER_SLOTS} slots a worker")
+
+
+def _database() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        kind = connection.display_name
+        cursor.execute("SELECT sqlite_version()" if connection.vendor == "sqlite" else "SHOW server_version")
+        yield _ok("database", f"{kind} {cursor.fetchone()[0]}")
+    executor = MigrationExecutor(connection)
+    missing = [str(migration) for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
+    if missing:
+        yield _wrong("migrations", f"{len(missing)} are not applied ({', '.join(missing[:3])})", "manage.py migrate")
+        return
+    yield _ok("migrations", "all applied")
+    yield from _clock()
+
+
+def _clock() -> Iterator[Finding]:
+    if connection.vendor == "sqlite":
+        yield _ok("clock", "the database's is this machine's")
+        return
+    with connection.cursor() as cursor:
+        began = time.time()
+        cursor.execute("SELECT CURRENT_TIMESTAMP")
+        skew = (began + time.time()) / 2 - cursor.fetchone()[0].timestamp()
+    text = f"this machine is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the database"
+    if abs(skew) > LARGEST_SKEW_SECONDS:
+        yield _note("clock", text, "work goes on right; start NTP on both, for logs, tokens and S3's signatures")
+    else:
+        yield _ok("clock", text)
+
+
+def _broker() -> Iterator[Finding]:
+    with current_app.connection_for_write(connect_timeout=BROKER_SECONDS) as broker:
+        broker.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
+        if broker.transport.driver_type != "amqp":
+            yield _ok("broker", "answers; it keeps what waits, and leases bring back what gets lost")
+            return
+        facts = broker.connection.server_properties
+        yield _ok("broker", f"{facts.get('product')} {facts.get('version')}")
+        for queue in current_app.conf.task_queues:
+            yield _queue(broker, queue)
+        host = broker.virtual_host
+        yield _note(
+            "policies",
+            "limits and dead letters are set by policy, which a client cannot see",
+            f"rabbitmqctl list_policies --vhost {host} shows them",
+        )
+
+
+def _queue(broker: object, queue: object) -> Finding:
+    """Find a queue, and whether it is of the type that is asked for: a broker refuses to declare it otherwise."""
+    name, kind = queue.name, queue.queue_arguments["x-queue-type"]  # type: ignore[attr-defined]
+    try:
+        with broker.channel() as channel:  # type: ignore[attr-defined]
+            found = channel.queue_declare(queue=name, passive=True)
+        with broker.channel() as channel:  # type: ignore[attr-defined]
+            channel.queue_declare(queue=name, durable=True, auto_delete=False, arguments=queue.queue_arguments)  # type: ignore[attr-defined]
+    except NotFound:
+        return _note("queue", f"{name} is not there", "start a worker: it makes its queues")
+    except PreconditionFailed as exc:
+        return _wrong("queue", f"{name} is no {kind} queue: {exc}", f"stop the workers, delete {name}, start them")
+    return _ok("queue", f"{name}: {kind}, {found.message_count} messages, {found.consumer_count} consumers")
+
+
+def _layer() -> Iterator[Finding]:
+    async_to_sync(get_channel_layer().group_send)("doctor", {"type": "doctor.asked"})
+    yield _ok("channel layer", "answers")
+
+
+def _storage() -> Iterator[Finding]:
+    place = storage.current()
+    free = place.free_bytes()
+    place.check()
+    key = f"doctor/{uuid4()}/file"
+    try:
+        place.stage(key).write_bytes(b"written by the doctor")
+        place.store(key)
+        with place.reading(key) as path:
+            path.read_bytes()
+    except MediaError as exc:
+        yield _wrong(
+            "storage", exc.detail, "free space, or lower VIDEOPROC_FREE_BYTES: uploads and work wait until then"
+        )
+        return
+    finally:
+        place.unstage(key)
+        place.remove([key])
+    yield _ok("storage", f"{place.describe()}: written, read and removed a file")
+    reserve = settings.VIDEOPROC_FREE_BYTES
+    yield _ok("space", f"{free / GIBIBYTE:.1f} GiB free, {reserve / GIBIBYTE:.1f} of it kept free")
+    static = Path(settings.VIDEOPROC_DATA_DIR)
+    if static.exists() and shutil.disk_usage(static).free < reserve:
+        yield _note("space", f"the disk of {static} is nearly full", "logs and the embedded database lie there")
+
+
+def _workers() -> Iterator[Finding]:
+    live = list(Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS), slots__gt=0))
+    if not live:
+        last = Worker.objects.order_by("-seen_at").first()
+        seen = f"; the last was {last.name}, at {last.seen_at:%Y-%m-%d %H:%M:%S} UTC" if last else ""
+        yield _wrong("workers", f"none is there{seen}", "start one, or see in its log why it went")
+        return
+    slots = sum(worker.slots for worker in live)
+    yield _ok("workers", f"{len(live)} with {slots} slots, {sum(worker.running for worker in live)} steps in work")
+    common = set.intersection(*(set(worker.layers) for worker in live))
+    yield _ok("sandbox", f"active in each worker: {', '.join(sorted(common)) or 'nothing'}")
+    for worker in live:
+        if lacking := set.union(*(set(each.layers) for each in live)) - set(worker.layers):
+            text = f"{worker.name} lacks {', '.join(sorted(lacking))}, which others have"
+            yield _note("sandbox", text, "its kernel or container forbids it")
+
+
+def _dispatcher() -> Iterator[Finding]:
+    old = after(-3 * settings.VIDEOPROC_HINT_SECONDS)
+    waiting = Step.objects.filter(state=Step.State.QUEUED, paused=False, not_before__isnull=True)
+    forgotten = waiting.filter(created_at__lt=old, hinted_at__isnull=True).count()
+    if forgotten:
+        cure = "start manage.py dispatch, or see manage.py dispatch --dry-run if one runs"
+        yield _note("dispatcher", f"{forgotten} steps wait for long and nobody was told", cure)
+    else:
+        yield _ok("dispatcher", "no step was forgotten")
+
+
+CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
+    ("database", _database, "start it, or mend VIDEOPROC_DATABASE_URL; uploads are refused until it answers"),
+    ("broker", _broker, "start it, or mend VIDEOPROC_BROKER_URL; uploads are safe, work waits"),
+    ("channel layer", _layer, "start it, or mend VIDEOPROC_CHANNEL_LAYER_URL; work goes on, live pages lag"),
+    ("storage", _storage, "mount or mend it, see VIDEOPROC_STORAGE_DIR and VIDEOPROC_STORAGE_URL"),
+    ("workers", _workers, "start the database"),
+    ("dispatcher", _dispatcher, "start the database"),
+)
+OF_ROWS = (_workers, _dispatcher)
