@@ -7,9 +7,11 @@ Invariant: what is measured depends on the file alone; figures are rounded, lest
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
@@ -32,9 +34,10 @@ from processing.media.measures import (
 )
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
-from processing.media.specs import Diagnosis, MediaProbe, Timeline
+from processing.media.specs import Diagnosis, Encoding, MediaProbe, Timeline
 
 MOST_RUNS = 8
+MOST_THREADS = 4
 MOST_RUNS_HDR = 3
 """Tone mapping takes a hundred times as long as measuring."""
 RUN_FRAMES = 3
@@ -73,19 +76,29 @@ class _Findings:
     field_order: list[float] = field(default_factory=list)
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
+    def add(self, other: _Findings) -> None:
+        """Append what later runs showed."""
+        for name in (entry.name for entry in fields(self)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
     """Return what at most 8 runs of 3 frames tell of the video at `path`.
 
     Raises Damaged when not one frame could be decoded, and what open_source raises.
     """
-    findings = _Findings()
     encoding = choose_encoding(probe.video)
-    normaliser = Normaliser(encoding)
     black, white = luma_bounds(encoding.colour.range)
-    for run in _runs(path, probe, timeline):
-        findings.flagged_interlaced += sum(frame.interlaced_frame for frame in run)
-        _measure([_centre(normaliser.planes(frame)) for frame in run], black, white, findings)
+    findings = _Findings()
+    # Stamps that were mended are no guide for a seek.
+    places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
+    seeks = [(timeline.pts[start] if start else None, count) for start, count in places]
+    with ThreadPoolExecutor(_threads(probe)) as pool:
+        for found in pool.map(lambda seek: _look(path, probe, encoding, *seek), seeks):
+            findings.add(found)
+    if not findings.frames:
+        # Seeking leads nowhere here.
+        findings = _look(path, probe, encoding, None, _most_runs(probe))
     if not findings.frames:
         raise Damaged("not one frame could be decoded")
     dark, bright = (percentile(findings.histogram, percent) for percent in (1.0, 99.0))
@@ -131,17 +144,24 @@ def run_starts(timeline: Timeline, most_runs: int = MOST_RUNS) -> list[tuple[int
     return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in picked]
 
 
-def _runs(path: Path, probe: MediaProbe, timeline: Timeline) -> Iterator[list[VideoFrame]]:
-    """Yield runs of consecutive frames, shorter where the video ends; from the start where seeking leads nowhere."""
-    found = False
-    most_runs = MOST_RUNS if probe.video.hdr == "none" else MOST_RUNS_HDR
-    # Stamps that were mended are no guide for a seek.
-    for start, count in run_starts(timeline, most_runs) if timeline.identity == "pts" else ():
-        for run in _runs_from(path, probe, timeline.pts[start] if start else None, count):
-            found = True
-            yield run
-    if not found:
-        yield from _runs_from(path, probe, None, most_runs)
+def _most_runs(probe: MediaProbe) -> int:
+    return MOST_RUNS if probe.video.hdr == "none" else MOST_RUNS_HDR
+
+
+def _threads(probe: MediaProbe) -> int:
+    """Return how many places are looked at together; each has a normaliser, whose tables for HDR take seconds."""
+    return min(len(os.sched_getaffinity(0)), MOST_THREADS) if probe.video.hdr == "none" else 1
+
+
+def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | None, count: int) -> _Findings:
+    """Return what up to `count` runs of consecutive frames from a place on show; nothing where none can be decoded."""
+    findings = _Findings()
+    normaliser = Normaliser(encoding)
+    bounds = luma_bounds(encoding.colour.range)
+    for run in _runs_from(path, probe, seek_pts, count):
+        findings.flagged_interlaced += sum(frame.interlaced_frame for frame in run)
+        _measure([_centre(normaliser.planes(frame)) for frame in run], *bounds, findings)
+    return findings
 
 
 def _runs_from(path: Path, probe: MediaProbe, seek_pts: int | None, count: int) -> Iterator[list[VideoFrame]]:

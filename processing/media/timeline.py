@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -106,20 +107,20 @@ def _checked(path: Path, stream_index: int, scan: Scan) -> tuple[int, ...] | Non
 
     Packets at the very start that refer to pictures before them give no frame and have no place in the timeline.
     """
-    opening = _run(path, stream_index, None)
+    keys = [pts for pts in scan.key_bytes if pts > scan.pts[:CHECKED_FRAMES][-1]]
+    with ThreadPoolExecutor(2) as pool:
+        later = pool.submit(_run, path, stream_index, keys[len(keys) // 2]) if keys else None
+        opening = _run(path, stream_index, None)
+        run = later.result() if later else ()
     if not opening:
         return None
     first = bisect_left(scan.pts, opening[0])
     expected = scan.pts[first:]
     if opening != expected[: len(opening)] or (len(opening) < CHECKED_FRAMES and len(opening) < len(expected)):
         return None
-    later = [pts for pts in scan.key_bytes if pts > opening[-1]]
-    if later:
-        key_pts = later[len(later) // 2]
-        run = _run(path, stream_index, key_pts)
-        start = bisect_left(expected, run[0]) if run else 0
-        if not run or run != expected[start : start + len(run)]:
-            return None
+    start = bisect_left(expected, run[0]) if run else 0
+    if keys and (not run or run != expected[start : start + len(run)]):
+        return None
     return expected
 
 
