@@ -87,6 +87,9 @@ class Watcher:
             self.violations.append(f"the socket said {message}")
             return
         followed = self.followed.setdefault(message["file_id"], Followed())
+        if message["type"] == "event" and followed.seq < followed.missed_until:
+            # What was under way when a replay was asked for comes again with it.
+            followed.missed_until = max(followed.missed_until, message["seq"])
         before = len(followed.events)
         try:
             take(message, message["file_id"], followed)
