@@ -131,6 +131,7 @@ def stored_files(url: str, folder: Path, *, access_key: str, secret_key: str) ->
 
 
 GIBIBYTE = 1024**3
+CGROUP_CORES = "/sys/fs/cgroup/cpu.max"
 CGROUP_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -146,6 +147,6 @@ def worker_slots() -> int:
 
 def _cgroup_cores() -> int:
     """Return how many cores the container may use, counted up; very many where it has no limit."""
-    path = Path("/sys/fs/cgroup/cpu.max")
+    path = Path(CGROUP_CORES)
     quota, _, period = path.read_text().partition(" ") if path.is_file() else ("max", "", "")
     return -(-int(quota) // int(period)) if quota.isdigit() else 1 << 16

@@ -1,0 +1,93 @@
+"""Load that is refused rather than suffered: no step that writes begins on a full disk; slots follow the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from processing import progress
+from processing.media.errors import SegmentDamaged
+from processing.models import Step
+from processing.supervisor import Supervisor, Work
+from tests import rows
+from videoproc import environment
+
+GIBIBYTE = 1024**3
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, settings: Settings) -> Supervisor:
+    settings.VIDEOPROC_STORAGE_DIR = tmp_path / "media"
+    settings.VIDEOPROC_BACKOFF_SECONDS = 0
+    settings.VIDEOPROC_FREE_BYTES = 10**18
+    return Supervisor()
+
+
+def test_a_step_that_writes_waits_for_room_without_an_attempt(
+    database: str, supervisor: Supervisor, settings: Settings
+) -> None:
+    job = rows.planned(rows.accepted(), segments=1)
+    began: list[Work] = []
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.SEGMENT, began.append)
+    step = Step.objects.get(job=job, kind=Step.Kind.SEGMENT)
+    assert began == []
+    assert (step.state, step.attempt, step.error_code, step.hinted_at) == ("queued", 0, "storage_full", None)
+    assert progress.measure([job])[job.pk].waiting_for in {"storage_full", "no_worker"}
+    settings.VIDEOPROC_FREE_BYTES = 0
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.SEGMENT, began.append)
+    assert len(began) == 1, "it goes on by itself"
+    step.refresh_from_db()
+    assert (step.state, step.attempt) == ("running", 1)
+
+
+def test_what_only_reads_begins_on_a_full_disk(database: str, supervisor: Supervisor) -> None:
+    job = rows.accepted()
+    began: list[Work] = []
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.METADATA, began.append)
+    assert len(began) == 1
+
+
+def test_a_storage_that_is_away_is_a_reason_to_wait(
+    database: str, supervisor: Supervisor, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    settings.VIDEOPROC_STORAGE_DIR = tmp_path / "file"
+    job = rows.planned(rows.accepted(), segments=1)
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.SEGMENT, pytest.fail)
+    assert Step.objects.get(job=job, kind=Step.Kind.SEGMENT).error_code == "storage_away"
+
+
+def test_a_source_that_is_not_there_waits_and_a_segment_that_is_not_is_made_again(
+    database: str, supervisor: Supervisor, settings: Settings
+) -> None:
+    settings.VIDEOPROC_FREE_BYTES = 0
+    job = rows.accepted()
+
+    def read(work: Work) -> None:
+        with pytest.raises(SegmentDamaged, match="segment 0"):
+            work.segments(["jobs/none/1/segment.mp4"])
+        work.source()
+
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.METADATA, read)
+    step = Step.objects.get(job=job)
+    assert (step.state, step.error_code, step.crashes) == ("queued", "storage_away", 0)
+
+
+@pytest.mark.parametrize(
+    ("memory", "cpu", "slots"),
+    [("max", "max 100000", 4), (str(3 * GIBIBYTE), "max 100000", 3), ("max", "150000 100000", 2), ("1000", "max", 1)],
+)
+def test_slots_follow_cores_memory_and_the_containers_limits(
+    memory: str, cpu: str, slots: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory").write_text(memory + "\n")
+    (tmp_path / "cpu").write_text(cpu + "\n")
+    monkeypatch.setattr(environment, "CGROUP_MEMORY", (str(tmp_path / "memory"), str(tmp_path / "none")))
+    monkeypatch.setattr(environment, "CGROUP_CORES", str(tmp_path / "cpu"))
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.setattr(
+        environment.os, "sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 8 * GIBIBYTE // 4096
+    )
+    assert environment.worker_slots() == slots
