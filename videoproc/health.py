@@ -94,7 +94,9 @@ def _workers() -> dict[str, Any]:
 
 
 def _storage() -> dict[str, Any]:
-    return {"asked": True} if storage.free_bytes() >= settings.VIDEOPROC_FREE_BYTES else {}
+    has_room = storage.free_bytes() >= settings.VIDEOPROC_FREE_BYTES
+    storage.check()
+    return {"asked": True} if has_room else {}
 
 
 def _broker() -> dict[str, Any]:
