@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
+from processing import nudge
 from processing.live import doorbell
 from processing.models import Job, Worker
 from processing.state import step as steps
@@ -49,6 +50,7 @@ class Leases:
         self._wake = threading.Event()
         self._closing = False
         self._draining = False
+        self._strays_until = -math.inf
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
     def start(self, *, layers: tuple[str, ...]) -> None:
@@ -68,6 +70,10 @@ class Leases:
             for lease in self._held.values():
                 lease.stop.set()
         self._wake.set()
+
+    def expect_strays(self) -> None:
+        """Look for a lease's time for steps that are claimed in the rows without this process knowing."""
+        self._strays_until = time.monotonic() + settings.VIDEOPROC_LEASE_SECONDS
 
     def close(self) -> None:
         """Say that this worker has no slots any more, and end the thread."""
@@ -110,6 +116,8 @@ class Leases:
                     seen = now
                 self._note_progress(leases)
                 self._find_lost(leases)
+                if now < self._strays_until:
+                    self._release_strays(leases)
                 failing = False
             except DATABASE_AWAY as exc:
                 if not failing:
@@ -133,6 +141,16 @@ class Leases:
             # A step that finished since the list was taken is not held either; its work is over by then.
             if (lease.claim.step_id, lease.claim.attempt) not in held:
                 lease.stop.set()
+
+    def _release_strays(self, leases: list[Lease]) -> None:
+        released = steps.release_strays(
+            self.worker,
+            [lease.claim for lease in leases],
+            older_than_seconds=2 * settings.VIDEOPROC_BEAT_SECONDS,
+        )
+        if released:
+            logger.warning("claims without an answer handed back", extra={"steps": released})
+            nudge.nudge()
 
     def _note_progress(self, leases: list[Lease]) -> None:
         moved = [lease for lease in leases if lease.frames_done > lease.noted]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -160,7 +161,8 @@ class Supervisor:
     """One worker process's means: the media processes and the leases."""
 
     def __init__(self) -> None:
-        self.worker = f"{socket.gethostname()}-{os.getpid()}"
+        # Containers that share a host name also share process ids.
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.processes = MediaProcesses()
         self.leases = Leases(worker=self.worker, slots=settings.VIDEOPROC_WORKER_SLOTS)
 
@@ -191,6 +193,7 @@ class Supervisor:
             claim = steps.claim(job_id, epoch, kind, index, worker=self.worker)
         except DATABASE_AWAY as exc:
             logger.warning("claim waits for the database", extra={"job": job_id, "step": kind, "cause": str(exc)})
+            self.leases.expect_strays()
             return
         if claim is None:
             return

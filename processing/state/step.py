@@ -119,6 +119,19 @@ def still_held(claims: Iterable[Claim]) -> set[tuple[int, int]]:
     return set(_held(claims).values_list("pk", "attempt"))
 
 
+def release_strays(worker: str, held: Iterable[Claim], *, older_than_seconds: float) -> int:
+    """Queue again, without a strike, what a worker has claimed and does not know of; return how many steps.
+
+    A claim's commit may arrive and its answer get lost with the database. `held` is what the worker knows of, and
+    `older_than_seconds` how long a claim may be on its way to it.
+    """
+    known = Q(pk__in=[])
+    for claim in held:
+        known |= Q(pk=claim.step_id, attempt=claim.attempt)
+    strays = Step.objects.filter(worker=worker, state=State.RUNNING, started_at__lt=after(-older_than_seconds))
+    return strays.exclude(known).update(state=State.QUEUED, lease_until=None, hinted_at=None)
+
+
 def advance(held: Claim, frames_done: int) -> None:
     """Note progress; it never goes back, so a second attempt counts only past the first."""
     _held([held]).update(frames_done=Greatest(F("frames_done"), frames_done))

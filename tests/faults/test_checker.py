@@ -6,7 +6,6 @@ switch. Beside each mutation stands what the same scenario finds in the product 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +56,12 @@ def finished_segment(system: FaultyServer, job_id: str) -> str:
         waiting.again(0.01)
 
 
+def times_finished(system: FaultyServer, job_id: str, segment: int) -> int:
+    """Return how often a segment was written down as enhanced."""
+    events = [event for event in system.rows.events(job_id) if event["name"] == "segment_enhanced"]
+    return sum(event["data"]["segment"] == segment for event in events)
+
+
 def test_without_the_fence_a_late_write_is_seen(
     mutated: Callable[[str], FaultyServer], campaign: Begin, long: Path
 ) -> None:
@@ -67,18 +72,17 @@ def test_without_the_fence_a_late_write_is_seen(
     _, key = working_on(server, job_id)
     server.pause("worker")
     server.run("worker-b", app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": "fence"})
+    number = int(Path(key).stem.split("-")[1])
     waiting = Waiting(LEASE_SECONDS + 60, "the other worker's segment")
-    while not any(
-        event["name"] == "segment_enhanced"
-        and (event["data"] or {}).get("segment") == int(Path(key).stem.split("-")[1])
-        for event in server.rows.events(job_id)
-    ):
+    while times_finished(server, job_id, number) < 1:
         waiting.again(0.01)
     # The job must be open still when the first one comes back.
     server.pause("worker-b")
     assert attempt_of(server, key) > 1
     server.resume("worker")
-    time.sleep(5)
+    waiting = Waiting(60, "the late write")
+    while times_finished(server, job_id, number) < 2:
+        waiting.again()
     server.resume("worker-b")
     violations = found(run)
     assert any(text.startswith("I2") and "segment_enhanced" in text for text in violations), violations
