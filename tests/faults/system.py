@@ -64,7 +64,7 @@ class FaultyServer(ServerSystem):
             for service, variable in SERVICES.items()
         }
         self.scratch = folder / "tmp"
-        self.scratch.mkdir()
+        self.scratch.mkdir(parents=True)
 
     def stop(self) -> None:
         """Stop all processes, side by side as far as they matter to each other, and close the wires."""
