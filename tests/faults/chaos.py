@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import sys
@@ -173,6 +174,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=40)
     parser.add_argument("--history", type=Path, default=None, help="default: chaos-SEED.jsonl in the temporary folder")
     options = parser.parse_args()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     path: Path = options.history or Path(tempfile.gettempdir()) / f"videoproc-chaos-{options.seed}.jsonl"
     first, violations = done_before(path)
     faults = plan(options.seed, options.faults)[first:]
