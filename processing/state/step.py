@@ -132,6 +132,14 @@ def release_strays(worker: str, held: Iterable[Claim], *, older_than_seconds: fl
     return strays.exclude(known).update(state=State.QUEUED, lease_until=None, hinted_at=None)
 
 
+def release_all() -> int:
+    """Queue again, without a strike, all that runs: for who knows that no worker lives, as when everything was killed.
+
+    Should one live on after all, it is fenced.
+    """
+    return Step.objects.filter(state=State.RUNNING).update(state=State.QUEUED, lease_until=None, hinted_at=None)
+
+
 def advance(held: Claim, frames_done: int) -> None:
     """Note progress; it never goes back, so a second attempt counts only past the first."""
     _held([held]).update(frames_done=Greatest(F("frames_done"), frames_done))

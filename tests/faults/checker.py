@@ -44,6 +44,7 @@ def violations(campaign: Campaign) -> list[str]:
         found += _heard(job, events, campaign)
         found += _along_the_edges(job, events)
         found += _strikes(system, job)
+        found += _written_by_holders(system, job)
     found += _files(system, jobs)
     found += _let_go(system)
     return found
@@ -116,6 +117,17 @@ def _strikes(system: Faulty, job: dict[str, Any]) -> Iterator[str]:
     for step in system.rows.steps(job["id"]):
         if step["crashes"] > CRASHES or step["losses"] > LOSSES:
             yield f"I7 job {job['id']}: {step['kind']} {step['number']} has {step['crashes']}, {step['losses']} strikes"
+
+
+def _written_by_holders(system: Faulty, job: dict[str, Any]) -> Iterator[str]:
+    for step in system.rows.steps(job["id"]):
+        if step["state"] == "done" and step["output"]:
+            attempt = int(Path(step["output"]).stem.rsplit("-", 1)[1])
+            if attempt != step["attempt"]:
+                yield (
+                    f"I2 job {job['id']}: {step['kind']} {step['number']} was written by attempt {attempt}, "
+                    f"though attempt {step['attempt']} held it"
+                )
 
 
 def _files(system: Faulty, jobs: dict[str, dict[str, Any]]) -> Iterator[str]:

@@ -6,10 +6,21 @@ import pytest
 
 from processing.models import Step
 from processing.state import step as steps
+from processing.state.errors import Fenced
 from tests import rows
 
 pytestmark = pytest.mark.usefixtures("database")
 Kind = Step.Kind
+
+
+def test_all_that_ran_is_queued_again_without_a_strike_and_its_holder_is_fenced() -> None:
+    job = rows.accepted()
+    held = rows.claimed(job, Kind.METADATA)
+    assert steps.release_all() == 1
+    step = Step.objects.get(job=job)
+    assert (step.state, step.losses, step.lease_until) == (Step.State.QUEUED, 0, None)
+    with pytest.raises(Fenced):
+        steps.finish(held)
 
 
 def test_a_claim_nobody_knows_of_is_queued_again_without_a_strike() -> None:
