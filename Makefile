@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos fidelity bench-engine bench-clean bench-delivery doctor flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-clean bench-delivery doctor flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -33,6 +33,10 @@ faults: test-environment ## break the running system in every way there is a pro
 soak: test-environment ## the same in full counts, which takes hours
 	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
 	@VIDEOPROC_TEST_FAULTS=full $(PYTHON_HERE) -m pytest tests/faults -m faults --timeout 86400
+
+hostile: test-environment ## attack the running system: every test of tests/hostile, the slow ones too
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@$(PYTHON_HERE) -m pytest tests/hostile -m ""
 
 chaos: test-environment ## FAULTS=n random faults by SEED=m under load; goes on where it was broken off
 	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)

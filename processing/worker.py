@@ -8,18 +8,22 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from celery.signals import celeryd_init, worker_init, worker_shutdown, worker_shutting_down
 from celery.utils.nodenames import default_nodename
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from processing import dispatch, queues, supervisor
 
 logger = logging.getLogger(__name__)
 
 
+MALFORMED = (TypeError, ValueError, LookupError, AttributeError, RecursionError, ArithmeticError)
+"""What Celery raises over headers of wrong types. A hint lost by mistake comes again; a lost worker does not."""
 FAILED_STARTS = 2
 """After so many connections on which consuming never began, the queues themselves are looked at."""
 
@@ -39,6 +43,26 @@ class ImpatientConsumer(Consumer):
         """Note that messages come."""
         super().on_ready()
         self._failed_starts = 0
+
+    def create_task_handler(self, *arguments: Any) -> Callable[[Any], None]:
+        """Return what takes a message: Celery's own, but for what it would stumble over.
+
+        A task's name that is a list ends its worker, and the broker hands the message to the next one; a body of the
+        wrong shape is never acknowledged, and as many of them as there are slots end the consuming.
+        """
+        handle = super().create_task_handler(*arguments)
+
+        def take(message: Any) -> None:
+            try:
+                if _is_task(message):
+                    handle(message)
+                    return
+                logger.error("message refused")
+            except MALFORMED as exc:
+                logger.exception("message refused", extra={"cause": repr(exc)[:200]})
+            message.reject_log_error(logger, self.connection_errors)
+
+        return take
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of a lost connection; where none gets as far as consuming, remove the queues that are the cause."""
@@ -61,6 +85,15 @@ class ImpatientConsumer(Consumer):
             dispatch.hint_again()
         self.first_connection_attempt = False
         return conn
+
+
+def _is_task(message: Any) -> bool:
+    """Return whether a message has a task's shape, or cannot be decoded, which Celery sees and acknowledges."""
+    try:
+        body = message.payload
+    except (DecodeError, ContentDisallowed):
+        return True
+    return isinstance(body, list) and [type(part) for part in body] == [list, dict, dict]
 
 
 @celeryd_init.connect

@@ -111,7 +111,7 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
         time_base=Fraction(stream.time_base or Fraction(1, av.time_base)),
         average_frame_rate=_rate(stream.average_rate),
         nominal_frame_rate=_rate(stream.base_rate),
-        sample_aspect=_aspect(stream.sample_aspect_ratio or context.sample_aspect_ratio),
+        sample_aspect=_aspect(stream.sample_aspect_ratio or context.sample_aspect_ratio, context.width, context.height),
         rotation_degrees=frame.rotation if frame is not None else 0,
         colour=Colour(
             range="full" if name.startswith("yuvj") else RANGES.get(int(context.color_range), "unspecified"),
@@ -203,8 +203,11 @@ def _rate(rate: Fraction | None) -> Fraction | None:
     return Fraction(rate) if rate and 0 < rate <= MAX_RATE else None
 
 
-def _aspect(aspect: Fraction | None) -> Fraction:
-    return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
+def _aspect(aspect: Fraction | None, width: int, height: int) -> Fraction:
+    """Return the shape of a pixel; square where the header has none, or one that leaves less than a line of them."""
+    if not aspect or aspect < 0 or min(width * aspect, height / aspect) < 1:
+        return Fraction(1)
+    return Fraction(aspect)
 
 
 def _seconds(ticks: int | None, time_base: Fraction | None) -> float | None:

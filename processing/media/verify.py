@@ -197,6 +197,9 @@ def _is_colour_kept(found: Colour, wanted: Colour) -> bool:
 
 
 def _audio_receipt(record: TrackRecord, measured: _Measured) -> AudioReceipt:
+    if record.output_index not in measured.sound:  # a track without a packet is not written
+        equal = None if not record.packets else False
+        return AudioReceipt(index=record.index, codec=record.codec, mode="dropped", packets=0, payload_equal=equal)
     digest, _ = measured.sound[record.output_index]
     equal = digest.hexdigest() == record.payload_sha256 if record.payload_sha256 is not None else None
     return AudioReceipt(
@@ -211,7 +214,7 @@ def _sound_differences(
     for receipt, record in zip(audio, promise.tracks, strict=True):
         if receipt.payload_equal is False:
             differences.append(f"audio stream {record.index}: payload differs from the source's")
-        _, heard = measured.sound[record.output_index]
+        _, heard = measured.sound.get(record.output_index, (None, None))
         if record.first_pts is None or heard is None:
             continue
         wanted = Fraction(record.first_pts, record.rate_hz)

@@ -116,7 +116,8 @@ def test_a_session_writes_with_its_own_csrf_token_from_its_own_pages_alone(
             for path in ("/upload", "/api/v1/uploads", f"/api/v1/jobs/{job}/cancel"):
                 body: Any = {"json": {}} if path.endswith("cancel") else {"files": {"file": ("a", b"x")}}
                 refused = browser.post(path, headers=headers, **body)
-                assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied"), (path, headers)
+                assert refused.status_code == 403, (path, headers)
+                assert refused.json()["code"] in {"permission_denied", "cross_site"}
 
 
 @pytest.mark.parametrize(
