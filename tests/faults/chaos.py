@@ -77,6 +77,8 @@ class Chaos:
         self.recoveries: list[float] = []
         self.redone: list[int] = []
         self.violations: list[str] = []
+        self._lost = 0
+        """Attempts at segments that had come to nothing when the last fault was over; a lease lapses later."""
 
     def calm(self) -> None:
         """Have each clip done undisturbed, for its digest."""
@@ -94,10 +96,10 @@ class Chaos:
         for fault in faults:
             self._top_up(run, random.Random(fault.dice))
             time.sleep(fault.pause_seconds)
-            lost = inflict.lost_attempts(run)
             did = inflict.FAULTS[fault.kind](self._system, run, random.Random(fault.dice), fault.seconds)
             recovered = self._recovery(run, random.Random(fault.dice + 1))
-            redone = inflict.lost_attempts(run) - lost
+            lost = inflict.lost_attempts(run)
+            redone, self._lost = lost - self._lost, lost
             self.recoveries.append(recovered)
             self.redone.append(redone)
             self._say(asdict(fault) | {"did": did, "recovered_seconds": round(recovered, 2), "redone": redone})
