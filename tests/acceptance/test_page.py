@@ -77,7 +77,7 @@ def test_a_dropped_video_is_followed_to_its_playing_result(
         still.scroll_into_view_if_needed()
         expect(still).to_have_js_property("complete", True)
         assert still.evaluate("image => image.naturalWidth") == 320
-    expect(card.locator(".reasons li")).to_have_count(3)
+    expect(card.locator(".reasons li")).to_have_count(4)
     expect(card.locator(".facts")).to_contain_text("60 → 60")
     card.get_by_text("Metadata", exact=True).click()
     expect(card.locator("table")).to_contain_text("320 × 180")
