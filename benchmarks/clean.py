@@ -19,8 +19,8 @@ import imageio_ffmpeg
 
 from benchmarks.footage import footage
 from processing.media.errors import MediaError
-from processing.media.launcher import MediaProcesses
 from processing.media.local_job import LocalJob, LocalResult
+from processing.media.process.launcher import MediaProcesses
 
 TARGET = 95.0
 SUBSAMPLE = 3

@@ -16,7 +16,8 @@ from queue import Empty, SimpleQueue
 import cv2
 import imageio_ffmpeg
 
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
+from processing.media.process.supervision import Usage
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,
@@ -28,7 +29,6 @@ from processing.media.requests import (
     SegmentRequest,
 )
 from processing.media.specs import Receipt, SegmentResult
-from processing.media.supervision import Usage
 
 FILTERS = "hqdn3d,eq=gamma=1.05,unsharp"
 

@@ -17,8 +17,8 @@ from statistics import median
 from benchmarks.contenders import FILTERS, Planning, Run, engine, ffmpeg, opencv_seconds_per_frame, plan, segments
 from benchmarks.footage import footage, noisy_clip, repeated
 from processing.media.fingerprint import fingerprint
-from processing.media.launcher import MediaProcesses
-from processing.media.supervision import Usage
+from processing.media.process.launcher import MediaProcesses
+from processing.media.process.supervision import Usage
 
 FRAMES = {480: 400, 720: 300, 1080: 250, 2160: 75}
 CORES = 2

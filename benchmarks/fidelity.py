@@ -20,8 +20,8 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from processing.media.errors import MediaError, ProcessError, SourceError
-from processing.media.launcher import MediaProcesses
 from processing.media.local_job import LocalJob, LocalResult
+from processing.media.process.launcher import MediaProcesses
 from processing.media.specs import MediaProbe, Receipt, VideoStream
 from tests.clips import Clip, damaged, make_clip, truncated, without_composition_offsets
 

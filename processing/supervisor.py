@@ -32,9 +32,9 @@ from processing.media.errors import (
     StorageAway,
     StorageFull,
 )
-from processing.media.launcher import MediaProcesses
-from processing.media.limits import limits_for
-from processing.media.supervision import Usage
+from processing.media.process.launcher import MediaProcesses
+from processing.media.process.limits import limits_for
+from processing.media.process.supervision import Usage
 from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.errors import DATABASE_AWAY, Fenced, JobClosed

@@ -22,9 +22,9 @@ from python_multipart.multipart import parse_options_header
 
 from processing import storage
 from processing.api.errors import MediaProblem, Problem
-from processing.media import launcher
 from processing.media.errors import MediaError, StorageFull
-from processing.media.limits import limits_for
+from processing.media.process import launcher
+from processing.media.process.limits import limits_for
 from processing.media.requests import ProbeRequest
 from processing.media.specs import MediaProbe
 from processing.storage import room

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from processing.media.durable import sha256_of
 from processing.media.errors import TimelineMismatch
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from processing.media import sandbox, wire
-from processing.media.child import Operation, Report
+from processing.media import wire
 from processing.media.companions import without_tags
 from processing.media.diagnosis import diagnose
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
@@ -21,6 +20,8 @@ from processing.media.errors import ResourceExceeded
 from processing.media.join import join_segments
 from processing.media.planning import make_plan
 from processing.media.probe import probe
+from processing.media.process import sandbox
+from processing.media.process.child import Operation, Report
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,

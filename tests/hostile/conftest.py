@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from tests.clips import make_clip
 from tests.door import Door, eventually
 from tests.servers import Servers

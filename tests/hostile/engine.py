@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,

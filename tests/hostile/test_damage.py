@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from processing.media.errors import MediaError
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from tests.clips import make_clip
 from tests.hostile.engine import enhance, probe
 from tests.hostile.files import flipped, with_packets_damaged

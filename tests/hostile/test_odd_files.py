@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from processing.media.errors import SourceError
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import Metadata, MetadataRequest
 from tests.clips import make_clip
 from tests.hostile.engine import enhance, probe

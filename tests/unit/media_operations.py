@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from processing.media import sandbox
-from processing.media.child import Operation, Report
 from processing.media.errors import Damaged, ProcessStopped, ResourceExceeded, SegmentDamaged, StorageFull
+from processing.media.process import sandbox
+from processing.media.process.child import Operation, Report
 from processing.media.requests import LayersRequest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from tests.unit.media_operations import Order, Reply
 
 

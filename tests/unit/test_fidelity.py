@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fidelity import examine, faults, made_clips, table
-from processing.media.launcher import MediaProcesses
 from processing.media.local_job import LocalJob
+from processing.media.process.launcher import MediaProcesses
 from tests.clips import make_clip
 
 

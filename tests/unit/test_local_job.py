@@ -11,8 +11,8 @@ from processing.media import wire
 from processing.media.enhance import enhance_segment
 from processing.media.errors import TimelineMismatch, UnsupportedContainer
 from processing.media.join import join_segments
-from processing.media.launcher import MediaProcesses
 from processing.media.local_job import LocalJob, Progress
+from processing.media.process.launcher import MediaProcesses
 from processing.media.specs import Plan
 from tests.clips import make_clip, read_numbers
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from processing.media import sandbox
 from processing.media.errors import (
     Damaged,
     MediaError,
@@ -27,9 +26,10 @@ from processing.media.errors import (
     SegmentDamaged,
     StorageFull,
 )
-from processing.media.launcher import ENVIRONMENT, MediaProcesses
-from processing.media.limits import Limits
-from processing.media.supervision import Usage
+from processing.media.process import sandbox
+from processing.media.process.launcher import ENVIRONMENT, MediaProcesses
+from processing.media.process.limits import Limits
+from processing.media.process.supervision import Usage
 from tests.unit.media_operations import Order, Reply
 
 OPERATIONS = "tests.unit.media_operations:OPERATIONS"

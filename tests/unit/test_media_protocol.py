@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from processing.media import errors, wire
 from processing.media.errors import Failure, MediaError, ProcessCrashed, ProcessError, StorageAway, from_wire, to_wire
-from processing.media.frames import (
+from processing.media.process.limits import LIMITS, Limits, limits_for
+from processing.media.process.protocol import (
     ANSWER,
     FAILURE,
     MAX_ANSWER_BYTES,
@@ -20,7 +21,6 @@ from processing.media.frames import (
     final_frame,
     progress_frame,
 )
-from processing.media.limits import LIMITS, Limits, limits_for
 
 
 def leaves(kind: type[MediaError]) -> list[type[MediaError]]:

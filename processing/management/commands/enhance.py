@@ -21,8 +21,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from processing.media import wire
 from processing.media.errors import MediaError
-from processing.media.launcher import MediaProcesses
 from processing.media.local_job import LocalJob, LocalResult
+from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import MOST_STRENGTH, PRESET_NAMES
 from processing.progress_bar import ProgressBar
 

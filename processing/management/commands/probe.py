@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from processing.media import wire
 from processing.media.errors import MediaError
-from processing.media.launcher import MediaProcesses
+from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import Metadata, MetadataRequest
 from processing.media.specs import MediaProbe, VideoStream
 

@@ -19,10 +19,11 @@ from typing import Any
 import av
 import cv2
 
-from processing.media import sandbox, wire
+from processing.media import wire
 from processing.media.durable import FULL
 from processing.media.errors import Damaged, MediaError, ProcessCrashed, ResourceExceeded, StorageFull, to_wire
-from processing.media.frames import ANSWER, FAILURE, Call, ProtocolError, final_frame, progress_frame
+from processing.media.process import sandbox
+from processing.media.process.protocol import ANSWER, FAILURE, Call, ProtocolError, final_frame, progress_frame
 
 Report = Callable[[int], None]
 _REPORT_INTERVAL_SECONDS = 0.05

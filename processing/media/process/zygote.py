@@ -18,9 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from processing.media import sandbox, wire
-from processing.media.child import Operation, run_child
-from processing.media.frames import DESCRIPTORS_PER_CALL, MAX_CALL_BYTES, READY, Call, Notice
+from processing.media import wire
+from processing.media.process import sandbox
+from processing.media.process.child import Operation, run_child
+from processing.media.process.protocol import DESCRIPTORS_PER_CALL, MAX_CALL_BYTES, READY, Call, Notice
 
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 

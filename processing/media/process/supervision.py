@@ -30,8 +30,8 @@ from processing.media.errors import (
     ResourceExceeded,
     from_wire,
 )
-from processing.media.frames import ANSWER, FrameReader, Notice, ProtocolError
-from processing.media.limits import Limits
+from processing.media.process.limits import Limits
+from processing.media.process.protocol import ANSWER, FrameReader, Notice, ProtocolError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

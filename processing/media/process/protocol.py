@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from processing.media.limits import Limits
+from processing.media.process.limits import Limits
 
 MAX_ANSWER_BYTES = 8 << 20
 MAX_FAILURE_BYTES = 64 << 10

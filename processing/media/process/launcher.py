@@ -20,10 +20,10 @@ from typing import TypeVar
 
 from processing.media import wire
 from processing.media.errors import ProcessCrashed, ProcessStopped
-from processing.media.frames import MAX_CALL_BYTES, READY, Call
-from processing.media.limits import Limits, limits_for
+from processing.media.process.limits import Limits, limits_for
+from processing.media.process.protocol import MAX_CALL_BYTES, READY, Call
+from processing.media.process.supervision import Supervision, Usage, ZygoteLost
 from processing.media.requests import LayersRequest
-from processing.media.supervision import Supervision, Usage, ZygoteLost
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ ENVIRONMENT = {
 
 # Without site (-S) and without PYTHON variables (-I): the import path is the owner's own, handed over as arguments.
 _BOOT = (
-    "import sys; sys.path[:] = sys.argv[4:]; from processing.media.zygote import main; "
+    "import sys; sys.path[:] = sys.argv[4:]; from processing.media.process.zygote import main; "
     "main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])"
 )
 
