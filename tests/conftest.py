@@ -6,6 +6,7 @@ Servers start once per run, only where a collected test asks for one, and all at
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,9 @@ WANTS: dict[str, tuple[str, ...]] = {
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the servers' registry; it starts nothing yet."""
+    # A shell's background job begins with SIGINT ignored and hands that on: programs under test then cannot be
+    # interrupted. A handler here becomes the default action in whatever is executed.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[SERVERS] = Servers(FOLDER)
 
 
