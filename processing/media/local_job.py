@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from processing.media.durable import sha256_of
 from processing.media.errors import TimelineMismatch
+from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import (
     Chosen,
@@ -77,14 +78,21 @@ class LocalJob:
         self._lock = threading.Lock()
         self._done: dict[int, int] = {}
 
-    def run(self, *, preset: str = "auto", strength: float = 1.0, strip_tags: bool = False) -> LocalResult:
+    def run(
+        self, *, preset: str = "auto", parameters: Parameters = NONE_GIVEN, strip_tags: bool = False
+    ) -> LocalResult:
         """Do it all and return what became of it; raises the MediaError of whichever operation failed."""
         digest = sha256_of(Path(self._source))
         metadata = self._operate("metadata", MetadataRequest(source=self._source), Metadata)
-        wanted = DiagnoseRequest(source=self._source, preset=preset, strength=strength)
+        wanted = DiagnoseRequest(source=self._source, preset=preset, parameters=parameters)
         chosen = self._operate("diagnose", wanted, Chosen)
         request = PlanRequest(
-            source=self._source, source_digest=digest, chosen=chosen, output=self._plan, strip_tags=strip_tags
+            source=self._source,
+            source_digest=digest,
+            chosen=chosen,
+            output=self._plan,
+            parameters=parameters,
+            strip_tags=strip_tags,
         )
         try:
             planned, segments = self._enhance(request)

@@ -15,7 +15,6 @@ from processing.media.diagnosis import diagnose
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
 from processing.media.enhancement.presets import choose
-from processing.media.enhancement.strength import scaled
 from processing.media.errors import ResourceExceeded
 from processing.media.join import join_segments
 from processing.media.planning import make_plan
@@ -77,7 +76,7 @@ def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     header = probe(source)
     diagnosis = diagnose(source, header, rough_timeline(source, header))
-    enhancement = scaled(choose(request.preset, diagnosis, header), request.strength)
+    enhancement = choose(request.preset, diagnosis, header, request.parameters)
     return Chosen(diagnosis=diagnosis, enhancement=enhancement)
 
 
@@ -86,7 +85,14 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     header = without_tags(probe(source)) if request.strip_tags else probe(source)
     timeline = read_timeline(source, header, by_decoding=request.by_decoding)
     chosen = request.chosen
-    plan = make_plan(request.source_digest, header, timeline, chosen.diagnosis, chosen.enhancement)
+    plan = make_plan(
+        request.source_digest,
+        header,
+        timeline,
+        chosen.diagnosis,
+        chosen.enhancement,
+        parameters=request.parameters,
+    )
     if plan.video == "copy":
         frames = sound_frames(source, header, timeline, report)
         plan = make_plan(
@@ -95,6 +101,7 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
             replace(timeline, frames_from_decode=frames),
             chosen.diagnosis,
             chosen.enhancement,
+            parameters=request.parameters,
             is_damaged=frames is None,
         )
     if len(plan.segments) > MAX_SEGMENTS:

@@ -14,6 +14,7 @@ from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
+from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.pictures import even
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.specs import (
@@ -48,15 +49,17 @@ def make_plan(
     diagnosis: Diagnosis,
     enhancement: Enhancement,
     *,
+    parameters: Parameters = NONE_GIVEN,
     is_damaged: bool = False,
 ) -> Plan:
     """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see.
 
     `is_damaged` says that decoding met errors, so that the packets are not passed on.
     """
-    video = "encode" if is_damaged else video_mode(probe, timeline, enhancement)
+    encoding = _as_asked(choose_encoding(probe.video), parameters, faithful=not enhancement.choices)
+    is_own_encoding = is_damaged or parameters.crf is not None
+    video = "encode" if is_own_encoding else video_mode(probe, timeline, enhancement)
     is_copy = video == "copy"
-    encoding = choose_encoding(probe.video)
     refuse_unwritable(timeline, output_time_base(probe.video.time_base))
     is_deinterlaced = has_deinterlacing(enhancement)
     return Plan(
@@ -66,7 +69,7 @@ def make_plan(
         diagnosis=diagnosis,
         enhancement=enhancement,
         video=video,
-        encoding=encoding if enhancement.choices else replace(encoding, crf=FAITHFUL_CRF),
+        encoding=encoding,
         segments=()
         if is_copy
         else plan_segments(
@@ -105,6 +108,13 @@ def choose_encoding(video: VideoStream) -> Encoding:
         colour=output_colour(video),
         time_base=output_time_base(video.time_base),
     )
+
+
+def _as_asked(encoding: Encoding, parameters: Parameters, *, faithful: bool) -> Encoding:
+    """Return the encoding with the quality that a person asked for, else the one that suits what is done."""
+    if parameters.crf is not None:
+        return replace(encoding, crf=parameters.crf)
+    return replace(encoding, crf=FAITHFUL_CRF) if faithful else encoding
 
 
 def output_colour(video: VideoStream) -> Colour:

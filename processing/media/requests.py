@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
 
 PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "restore")
 """What can be asked for; enhancement/presets.py says what each means."""
-MOST_STRENGTH = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,7 @@ class DiagnoseRequest:
 
     source: str
     preset: str
-    strength: float = 1.0
-    """Factor on everything the preset chooses, 0 to MOST_STRENGTH."""
+    parameters: Parameters = NONE_GIVEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +77,7 @@ class PlanRequest:
     source_digest: str
     chosen: Chosen
     output: str
+    parameters: Parameters = NONE_GIVEN
     strip_tags: bool = False
     """Leave out what the file says of where, when and by whom it was made; languages stay."""
     by_decoding: bool = False

@@ -18,6 +18,7 @@ import videoproc.sockets
 import videoproc.tokens
 from processing.api.errors import FIELD_CODES, Problem
 from processing.media.errors import RESOURCE_CODES, MediaError
+from processing.media.parameters import PARAMETERS
 from processing.media.requests import PRESET_NAMES
 from videoproc.problems import FRAMEWORK_CODES
 
@@ -180,6 +181,11 @@ def test_each_code_has_its_line(page: str, title: str, codes: Callable[[], set[s
     documented = first_cells(section(page, title))
     assert len(documented) == len(set(documented)), "a code stands there once"
     assert set(documented) == codes()
+
+
+def test_each_parameter_has_its_row() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]*) \| ([^|]*) \|$", section("api.md", "Parameters"), re.M)
+    assert rows == [(parameter.name, parameter.range, parameter.sentence) for parameter in PARAMETERS.values()]
 
 
 def job_only() -> set[str]:

@@ -56,7 +56,7 @@ def test_enhance_says_what_it_did(source: Path, tmp_path: Path, capsys: pytest.C
         (["in.mp4", "there.mp4"], 2, "--overwrite replaces it"),
         (["in.mp4", "nowhere/out.mp4"], 2, "there is no folder nowhere"),
         (["there.mp4", "out.mp4"], 1, "unsupported_container"),
-        (["in.mp4", "out.mp4", "--strength", "3"], 2, "not within 0 and 2"),
+        (["in.mp4", "out.mp4", "--strength", "3"], 2, "strength: Must be 0 to 2 times"),
         (["in.mp4", "out.mp4", "--preset", "best"], 2, "invalid choice"),
     ],
 )

@@ -12,6 +12,7 @@ from processing.media.enhance import enhance_segment
 from processing.media.errors import TimelineMismatch, UnsupportedContainer
 from processing.media.join import join_segments
 from processing.media.local_job import LocalJob, Progress
+from processing.media.parameters import Parameters
 from processing.media.process.launcher import MediaProcesses
 from processing.media.specs import Plan
 from tests.clips import make_clip, read_numbers
@@ -55,14 +56,14 @@ def test_progress_grows_to_all_frames(processes: MediaProcesses, source: Path, t
 
 
 def test_strength_nought_leaves_alone_and_copies(processes: MediaProcesses, source: Path, tmp_path: Path) -> None:
-    result = LocalJob(processes, source, tmp_path, slots=2).run(strength=0.0)
+    result = LocalJob(processes, source, tmp_path, slots=2).run(parameters=Parameters(strength=0.0))
     assert result.planned.video == "copy"
     assert result.receipt.frames_from_decode == 120
 
 
 def test_strength_scales_what_is_chosen(processes: MediaProcesses, source: Path, tmp_path: Path) -> None:
     whole = LocalJob(processes, source, tmp_path, slots=2).run()
-    half = LocalJob(processes, source, tmp_path, slots=2).run(strength=0.5)
+    half = LocalJob(processes, source, tmp_path, slots=2).run(parameters=Parameters(strength=0.5))
     strengths = [choice.strength for choice in whole.chosen.enhancement.choices]
     assert [choice.strength for choice in half.chosen.enhancement.choices] == [strength / 2 for strength in strengths]
 

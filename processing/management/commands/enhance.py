@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +22,9 @@ from django.core.management.base import BaseCommand, CommandError
 from processing.media import wire
 from processing.media.errors import MediaError
 from processing.media.local_job import LocalJob, LocalResult
+from processing.media.parameters import PARAMETERS, BadParameters, Parameter, checked
 from processing.media.process.launcher import MediaProcesses
-from processing.media.requests import MOST_STRENGTH, PRESET_NAMES
+from processing.media.requests import PRESET_NAMES
 from processing.progress_bar import ProgressBar
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
@@ -40,9 +41,8 @@ class Command(BaseCommand):
         parser.add_argument("source", type=Path, help="the video to enhance")
         parser.add_argument("output", type=Path, help="the MP4 to write")
         parser.add_argument("--preset", choices=PRESET_NAMES, default="auto", help="default: auto")
-        parser.add_argument(
-            "--strength", type=_strength, default=1.0, help=f"share of what is chosen, 0 to {MOST_STRENGTH:g}"
-        )
+        for parameter in PARAMETERS.values():
+            _add_parameter(parser, parameter)
         parser.add_argument("--compare", type=Path, help="write a picture before and after beside each other (PNG)")
         parser.add_argument("--strip-tags", action="store_true", help="leave out place, time and all other tags")
         parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
@@ -52,6 +52,10 @@ class Command(BaseCommand):
         """Enhance; each failure is one sentence."""
         source, output, picture = options["source"], options["output"], options["compare"]
         _check_paths(source, [path for path in (output, picture) if path], overwrite=options["overwrite"])
+        try:
+            parameters = checked({name: options[name] for name in PARAMETERS})
+        except BadParameters as error:
+            raise CommandError(str(error), returncode=UNUSABLE) from error
         before = signal.signal(signal.SIGTERM, _interrupt)
         bar = ProgressBar(sys.stderr)
         began = time.monotonic()
@@ -61,9 +65,7 @@ class Command(BaseCommand):
                 MediaProcesses(address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES) as processes,
             ):
                 job = LocalJob(processes, source, folder, slots=_cores(), on_progress=bar.show)
-                result = job.run(
-                    preset=options["preset"], strength=options["strength"], strip_tags=options["strip_tags"]
-                )
+                result = job.run(preset=options["preset"], parameters=parameters, strip_tags=options["strip_tags"])
                 if picture is not None:
                     job.compare().replace(picture)
                 result.path.replace(output)
@@ -142,14 +144,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _strength(text: str) -> float:
-    try:
-        strength = float(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no number") from None
-    if not 0.0 <= strength <= MOST_STRENGTH:
-        raise ArgumentTypeError(f"{text} is not within 0 and {MOST_STRENGTH:g}")
-    return strength
+def _add_parameter(parser: ArgumentParser, parameter: Parameter) -> None:
+    """Take a parameter of the engine as an option; the range is checked with all others."""
+    option = f"--{parameter.name.replace('_', '-')}"
+    if parameter.kind == "boolean":
+        parser.add_argument(option, action=BooleanOptionalAction, default=None, help=parameter.sentence)
+    else:
+        told = f"{parameter.sentence} {parameter.range[0].upper()}{parameter.range[1:]}."
+        kind = int if parameter.kind == "integer" else float
+        parser.add_argument(option, type=kind, metavar=parameter.kind.upper(), default=None, help=told)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,20 +1,22 @@
 """From measurement to operation: the presets, and the one table that chooses operations, strengths and reasons.
 
-Invariant: a preset says how much is wanted, the diagnosis how much is needed, and each thing looked at gets one reason,
-those left alone too. Nothing chosen means "left alone", which is a success.
+Invariant: a preset says how much is wanted, the diagnosis how much is needed, what a person asked for overrides both,
+and each thing looked at gets one reason, those left alone too. Nothing chosen means "left alone", which is a success.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from types import MappingProxyType
 
 import numpy as np
 
 from processing.media.enhancement.planes import luma_bounds
+from processing.media.enhancement.strength import scaled
 from processing.media.enhancement.tone import MOST_GAIN, brightened, lift_for, tone_table
+from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe, ToneCurve
 
 BLACK_LEVEL = 0.03
@@ -23,6 +25,8 @@ BRIGHTEST_AFTER_LIFT = 0.6
 """No run's median is lifted beyond, so that a film's bright scenes do not pay for its dark ones."""
 LEAST_LIFT = 0.1
 """A smaller gain in brightness, as a share of what it was, is not seen."""
+LEAST_ASKED_LIFT = 0.01
+"""Below it a table would change nothing but a rounding here and there, even if asked for."""
 HEADROOM = 0.4
 """Range above the highlights that tells an underexposed picture from one with bright lights in the dark."""
 WHITE_AIM = 0.85
@@ -124,20 +128,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe) -> Enhancement:
+def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Parameters = NONE_GIVEN) -> Enhancement:
     """Return what to do about a video so diagnosed; KeyError when `preset` is none of PRESETS."""
-    wanted = PRESETS[preset]
-    denoise, noise_reason = _denoise(wanted, diagnosis)
-    brighter, table, tone_reason = _tone(wanted, diagnosis, probe)
-    sharpen, sharpness_reason = _sharpen(wanted, diagnosis)
-    deinterlace, interlacing_reason = _deinterlace(wanted, diagnosis)
+    wanted = _overridden(PRESETS[preset], parameters)
+    denoise, noise_reason = _denoise(wanted, diagnosis, parameters.denoise)
+    brighter, table, tone_reason = _tone(wanted, diagnosis, probe, parameters.lift)
+    sharpen, sharpness_reason = _sharpen(wanted, diagnosis, parameters.sharpen)
+    deinterlace, interlacing_reason = _deinterlace(wanted, diagnosis, parameters.deinterlace)
     choices = (
         Choice(operation="deinterlace", strength=deinterlace, reason=interlacing_reason),
         Choice(operation="denoise", strength=denoise, reason=noise_reason),
         Choice(operation="tone", strength=brighter, reason=tone_reason),
         Choice(operation="sharpen", strength=sharpen, reason=sharpness_reason),
     )
-    return Enhancement(
+    enhancement = Enhancement(
         preset=wanted.name,
         choices=tuple(choice for choice in choices if choice.strength > 0.0),
         reasons=(interlacing_reason, noise_reason, tone_reason, sharpness_reason),
@@ -146,6 +150,17 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe) -> Enhancement:
         tone=(ToneCurve(pts=0, table=table),) if table else (),
         first_field=diagnosis.first_field,
     )
+    return enhancement if parameters.strength is None else scaled(enhancement, parameters.strength, parameters.decided)
+
+
+def _overridden(preset: Preset, parameters: Parameters) -> Preset:
+    """Return the preset as it is where a person decides: a lift that is asked for needs no dark picture."""
+    if parameters.lift is not None:
+        aim = preset.brightness_aim or PRESETS["auto"].brightness_aim
+        preset = replace(preset, lift=parameters.lift, low_key=1.0, dark_below=aim, brightness_aim=aim)
+    if parameters.deinterlace is not None:
+        preset = replace(preset, deinterlace=parameters.deinterlace)
+    return preset
 
 
 def has_deinterlacing(enhancement: Enhancement) -> bool:
@@ -153,15 +168,19 @@ def has_deinterlacing(enhancement: Enhancement) -> bool:
     return any(choice.operation == "deinterlace" for choice in enhancement.choices)
 
 
-def _denoise(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
+def _denoise(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple[float, str]:
     sigma = diagnosis.noise_sigma_luma
+    if asked is not None:
+        return asked, f"denoise {asked:g}: asked for, noise {sigma:.1f} of 255"
     # Chroma noise is seen as blotches of colour; it alone may be the reason.
     if max(sigma, diagnosis.noise_sigma_chroma) < wanted.noise_from:
         return 0.0, f"noise {sigma:.1f} of 255 is hardly seen: left alone"
     return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.3g}"
 
 
-def _tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[float, tuple[int, ...], str]:
+def _tone(
+    wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: float | None
+) -> tuple[float, tuple[int, ...], str]:
     """Return how much brighter the median becomes (a share of what it was), the luma table and the reason."""
     if probe.video.hdr != "none":
         return 0.0, (), "exposure of HDR is the tone mapping's matter: left alone"
@@ -171,8 +190,10 @@ def _tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[floa
     levels = [(luma - black) / (white - black) for luma in diagnosis.luma_by_run]
     level, brightest = median(levels), max(levels)
     figure = f"brightness {level:.0%} of white"
+    if asked is not None:
+        figure = f"lift {asked:g}: asked for, {figure}"
     if not wanted.lift:
-        return 0.0, (), f"{figure}: not asked for, left alone"
+        return 0.0, (), f"{figure}: not asked for, left alone" if asked is None else figure
     if level >= wanted.dark_below:
         return 0.0, (), f"{figure} is fine: left alone"
     if level < BLACK_LEVEL:
@@ -185,15 +206,17 @@ def _tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> tuple[floa
     lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
     after = float(brightened(np.array(level), gain, lift))
     brighter = after / level - 1.0
-    if brighter < LEAST_LIFT:
+    if brighter < (LEAST_LIFT if asked is None else LEAST_ASKED_LIFT):
         return 0.0, (), f"{figure} with scenes up to {brightest:.0%}: left alone"
     table = tone_table(gain, lift, probe.video.colour.range)
     return round(brighter, 2), table, f"{figure} is dark: lifted to {after:.0%}, highlights kept"
 
 
-def _sharpen(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
+def _sharpen(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple[float, str]:
     sharpness = diagnosis.sharpness
     figure = f"sharpness {sharpness:.2f} of 1"
+    if asked is not None:
+        return asked, f"sharpen {asked:g}: asked for, {figure}"
     if not wanted.sharpen:
         return 0.0, f"{figure}: not asked for, left alone"
     if diagnosis.is_interlaced and not wanted.deinterlace:
@@ -204,7 +227,9 @@ def _sharpen(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
     return strength, f"{figure} is soft: sharpen at {strength:.2g}"
 
 
-def _deinterlace(wanted: Preset, diagnosis: Diagnosis) -> tuple[float, str]:
+def _deinterlace(wanted: Preset, diagnosis: Diagnosis, asked: bool | None) -> tuple[float, str]:
+    if asked is not None and asked != diagnosis.is_interlaced:
+        return float(asked), f"deinterlace {str(asked).lower()}: asked for"
     if not diagnosis.is_interlaced:
         return 0.0, "progressive: left alone"
     figure = f"interlaced (combing in {diagnosis.combing:.1%} of the picture), {diagnosis.first_field} field first"

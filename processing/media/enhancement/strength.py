@@ -1,6 +1,7 @@
 """A chosen enhancement made weaker or stronger as a whole, by a factor that a person names.
 
-Invariant: factor 0 is "left alone", factor 1 changes nothing, and a tone curve keeps its order of brightness.
+Invariant: factor 0 is "left alone", factor 1 changes nothing, a tone curve keeps its order of brightness, and what a
+person asked for by itself stays as asked.
 """
 
 from __future__ import annotations
@@ -15,22 +16,32 @@ ALL_OR_NOTHING = frozenset({"deinterlace"})
 """Operations that have no degrees."""
 
 
-def scaled(enhancement: Enhancement, factor: float) -> Enhancement:
-    """Return the enhancement with each strength times `factor` (0 to 2), its reasons saying so."""
+def scaled(enhancement: Enhancement, factor: float, decided: frozenset[str] = frozenset()) -> Enhancement:
+    """Return the enhancement with each strength times `factor` (0 to 2), its reasons saying so.
+
+    Operations named in `decided` keep their strength.
+    """
     if factor == 1.0:
         return enhancement
-    if factor == 0.0:
-        return replace(enhancement, choices=(), tone=(), reasons=(*enhancement.reasons, "strength 0: left alone"))
+    choices = tuple(
+        choice if choice.operation in decided else _choice(choice, factor) for choice in enhancement.choices
+    )
+    tone = enhancement.tone if "tone" in decided else tuple(_curve(curve, factor) for curve in enhancement.tone)
+    left = tuple(choice for choice in choices if choice.strength > 0.0)
+    rest = "the rest " if decided else ""
     return replace(
         enhancement,
-        choices=tuple(_choice(choice, factor) for choice in enhancement.choices),
-        tone=tuple(_curve(curve, factor) for curve in enhancement.tone),
-        reasons=(*enhancement.reasons, f"all at {factor:g} times that strength"),
+        choices=left,
+        tone=tone if any(choice.operation == "tone" for choice in left) else (),
+        reasons=(
+            *enhancement.reasons,
+            f"{rest or 'all '}at {factor:g} times that strength" if factor else f"strength 0: {rest}left alone",
+        ),
     )
 
 
 def _choice(choice: Choice, factor: float) -> Choice:
-    if choice.operation in ALL_OR_NOTHING:
+    if choice.operation in ALL_OR_NOTHING and factor > 0.0:
         return choice
     return replace(choice, strength=round(choice.strength * factor, 4))
 
