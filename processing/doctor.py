@@ -34,6 +34,8 @@ from processing.state.errors import DATABASE_AWAY
 
 LARGEST_SKEW_SECONDS = 2.0
 """Leases go by the database's clock alone; logs, tokens and S3's signatures go by the machine's."""
+DEAD_LETTERS = "videoproc.dead.v1"
+"""The queue of deploy/rabbitmq/definitions.json."""
 BROKER_SECONDS = 5.0
 GIBIBYTE = 1024**3
 AWAY = (*DATABASE_AWAY, KombuError, OperationalError, RedisError, OSError, TimeoutError)
@@ -123,12 +125,7 @@ def _broker() -> Iterator[Finding]:
         yield _ok("broker", f"{facts.get('product')} {facts.get('version')}")
         for queue in current_app.conf.task_queues:
             yield _queue(broker, queue)
-        host = broker.virtual_host
-        yield _note(
-            "policies",
-            "limits and dead letters are set by policy, which a client cannot see",
-            f"rabbitmqctl list_policies --vhost {host} shows them",
-        )
+        yield _dead_letters(broker)
 
 
 def _queue(broker: object, queue: object) -> Finding:
@@ -144,6 +141,20 @@ def _queue(broker: object, queue: object) -> Finding:
     except PreconditionFailed as exc:
         return _wrong("queue", f"{name} is no {kind} queue: {exc}", f"stop the workers, delete {name}, start them")
     return _ok("queue", f"{name}: {kind}, {found.message_count} messages, {found.consumer_count} consumers")
+
+
+def _dead_letters(broker: object) -> Finding:
+    """Find what workers refused, as a worker of another version does with tasks that it does not know."""
+    try:
+        with broker.channel() as channel:  # type: ignore[attr-defined]
+            count = channel.queue_declare(queue=DEAD_LETTERS, passive=True).message_count
+    except NotFound:
+        cure = "rabbitmqctl import_definitions deploy/rabbitmq/definitions.json"
+        return _note("dead letters", "the broker has no policies: what is refused gets lost, unseen", cure)
+    if count:
+        cure = f"look at {DEAD_LETTERS}; no work is lost, the rows hint again: purge it afterwards"
+        return _note("dead letters", f"workers refused {count} messages", cure)
+    return _ok("dead letters", "none")
 
 
 def _layer() -> Iterator[Finding]:

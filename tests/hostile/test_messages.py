@@ -1,7 +1,7 @@
 """Whatever lies in the broker's queues: the worker lives, keeps its process, and does the next real job.
 
-What names no task or has senseless headers is rejected without requeue, so that a policy of RabbitMQ's may dead-letter
-it; what cannot be decoded or does not fit its task is acknowledged, with a line in the log.
+What names no task or has senseless headers is rejected without requeue, so that RabbitMQ dead-letters it; what cannot
+be decoded or does not fit its task is acknowledged, with a line in the log.
 """
 
 from __future__ import annotations
@@ -133,6 +133,16 @@ def waiting(url: str) -> int:
         return sum(channel.queue_declare(f"videoproc.{name}.v1", passive=True).message_count for name in QUEUES)
 
 
+def dead_letters(url: str) -> list[str]:
+    """The tasks named by what workers refused and RabbitMQ put aside; they stay there."""
+    with Connection(url) as connection:
+        channel = connection.channel()
+        names = []
+        while (message := channel.basic_get("videoproc.dead.v1")) is not None:
+            names.append(str(message.headers.get("task")))
+        return names
+
+
 def test_on_rabbitmq(servers: Servers, tmp_path: Path, rabbitmq_url: str, postgresql_url: str) -> None:
     url, mark, log = servers.fresh_broker(), tmp_path / "evil", tmp_path / "worker.log"
     settings = environment(
@@ -147,6 +157,7 @@ def test_on_rabbitmq(servers: Servers, tmp_path: Path, rabbitmq_url: str, postgr
         eventually(lambda: b" ready." in log.read_bytes(), seconds=60)
         assert flood(url, mark) > 100
         eventually(lambda: waiting(url) == 0, seconds=60)
+        eventually(lambda: "processing.nobody" in dead_letters(url), seconds=10)
         assert worker.running
         assert not mark.exists()
         assert log.read_bytes().count(b" ready.") == 1, "it never began anew"

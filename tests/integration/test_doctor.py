@@ -73,7 +73,7 @@ def test_a_new_installation(
         "clock": "ok",
         "broker": "ok",
         "queue": "note",
-        "policies": "note",
+        "dead letters": "ok",
         "channel layer": "ok",
         "storage": "ok",
         "space": "ok",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from celery_app import app
+from processing.doctor import DEAD_LETTERS
+from processing.media.process.limits import LIMITS
 from tests.unit.test_docs import settings_in_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +88,21 @@ def test_data_are_on_named_volumes(compose: dict[str, Any]) -> None:
     mounted = {
         volume.split(":")[0] for service in compose["services"].values() for volume in service.get("volumes", [])
     }
-    assert mounted == set(compose["volumes"])
+    files = {name for name in mounted if name.startswith("./")}
+    assert mounted - files == set(compose["volumes"])
+    assert all((ROOT / name).is_file() for name in files)
+
+
+def test_the_broker_knows_the_queues_that_its_policies_speak_of() -> None:
+    definitions = json.loads((ROOT / "deploy/rabbitmq/definitions.json").read_text())
+    patterns = {policy["name"]: re.compile(policy["pattern"]) for policy in definitions["policies"]}
+    queues = {"videoproc-work": [queue.name for queue in app.conf.task_queues], "videoproc-dead": [DEAD_LETTERS]}
+    assert all(patterns[name].match(queue) for name in queues for queue in queues[name])
+    work = next(policy["definition"] for policy in definitions["policies"] if policy["name"] == "videoproc-work")
+    assert work["dead-letter-exchange"] == definitions["bindings"][0]["source"] == DEAD_LETTERS
+    timeout = re.search(r"^consumer_timeout = (\d+)$", (ROOT / "deploy/rabbitmq/videoproc.conf").read_text(), re.M)
+    assert timeout
+    assert int(timeout[1]) / 1000 > max(limits.wall_seconds for limits in LIMITS.values())
 
 
 def test_ports_are_published_on_loopback_unless_told_otherwise(compose: dict[str, Any]) -> None:

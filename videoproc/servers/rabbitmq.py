@@ -25,6 +25,8 @@ from videoproc.servers.process import Command, Process, start, tail
 from videoproc.servers.programs import RABBITMQ, Program, obtain
 from videoproc.servers.server import POLL_SECONDS, Server
 
+DEPLOYED = Path(__file__).parents[2] / "deploy/rabbitmq"
+"""Policies, dead letters and limits, as in the reference deployment."""
 USER = "videoproc"
 VIRTUAL_HOST = "videoproc"
 EPMD_SECONDS = 10
@@ -57,13 +59,15 @@ class RabbitMQ(Server):
         return super().pids + (self._epmd.pids if self._epmd is not None else [])
 
     def fresh_virtual_host(self) -> str:
-        """The url of a new, empty virtual host."""
+        """The url of a new virtual host, with policies and no messages."""
         name = f"fresh_{os.getpid()}_{next(self._virtual_hosts)}"
         self._order(f'rabbit_vhost:add(<<"{name}">>, <<"{USER}">>)')
         everything = '<<".*">>, <<".*">>, <<".*">>'
         self._order(
             f'rabbit_auth_backend_internal:set_permissions(<<"{USER}">>, <<"{name}">>, {everything}, <<"{USER}">>)'
         )
+        body = json.dumps(_policies(name)).replace("\\", "\\\\").replace('"', '\\"')
+        self._order(f'rabbit_definitions:import_raw(<<"{body}">>)')
         return self._virtual_host_url(name)
 
     def stop(self) -> None:
@@ -127,9 +131,7 @@ class RabbitMQ(Server):
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"load_definitions = {definitions}\n"
-            # Half a gigabyte free is enough for messages that carry ids.
-            "disk_free_limit.absolute = 500MB\n"
-            "log.console.level = info\n"
+            "log.console.level = info\n" + (DEPLOYED / "videoproc.conf").read_text()
         )
 
     def _start_epmd(self, program: Program, environment: dict[str, str]) -> None:
@@ -211,4 +213,11 @@ def _definitions(password: str) -> dict[str, object]:
         ],
         "vhosts": [{"name": VIRTUAL_HOST}],
         "permissions": [{"user": USER, "vhost": VIRTUAL_HOST, **everything}],
+        **_policies(VIRTUAL_HOST),
     }
+
+
+def _policies(virtual_host: str) -> dict[str, list[dict[str, object]]]:
+    """The deployed definitions, for a virtual host of this name."""
+    deployed: dict[str, list[dict[str, object]]] = json.loads((DEPLOYED / "definitions.json").read_text())
+    return {kind: [entry | {"vhost": virtual_host} for entry in entries] for kind, entries in deployed.items()}
