@@ -45,6 +45,7 @@ class JobPage:
     progress: Progress
     taken: str
     stills: tuple[str, ...]
+    parameters: tuple[Fact, ...]
     operations: tuple[dict[str, Any], ...]
     reasons: tuple[str, ...]
     diagnosis: tuple[Fact, ...]
@@ -69,6 +70,7 @@ def gather(job: Job) -> JobPage:
         progress=measure([job])[job.pk],
         taken=taken(job),
         stills=STILLS if job.stills else (),
+        parameters=tuple(flat(job.parameters)),
         operations=tuple(enhancement.get("choices", ())),
         reasons=tuple(enhancement.get("reasons", ())),
         diagnosis=tuple(flat(chosen.get("diagnosis"))),

@@ -43,6 +43,7 @@ class Job(models.Model):
     client_id = models.CharField(max_length=64)
     audience = models.CharField(max_length=40, help_text="Digest of owner and client id: whom the live messages reach.")
     preset = models.CharField(max_length=32)
+    parameters = models.JSONField(default=dict, blank=True, help_text="What was asked for beside the preset.")
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     metadata_state = models.CharField(max_length=12, choices=MetadataState.choices, default=MetadataState.QUEUED)
     number = models.PositiveIntegerField(default=1, help_text="The how manieth of its owner's jobs: their turn.")

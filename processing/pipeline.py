@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from celery import Signature, chain, signature
@@ -21,6 +22,7 @@ from django.db.models.functions import Now
 from processing import nudge
 from processing.live.doorbell import audience
 from processing.media import wire
+from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.requests import Chosen, Metadata, Planned
 from processing.media.specs import Receipt, SegmentResult, Stills
 from processing.models import Job, Step
@@ -52,6 +54,7 @@ class Source:
     owner_id: int
     client_id: str
     preset: str
+    parameters: Parameters = NONE_GIVEN
     key: str
     name: str
     sha256: str
@@ -70,6 +73,7 @@ def accept(source: Source) -> Job:
         client_id=source.client_id,
         audience=audience(source.owner_id, source.client_id),
         preset=source.preset,
+        parameters=source.parameters.given,
         source_key=source.key,
         source_name=source.name,
         source_sha256=source.sha256,
@@ -77,9 +81,13 @@ def accept(source: Source) -> Job:
         created_at=Now(),
         updated_at=Now(),
     )
-    jobs.record(job, "accepted", data={"preset": source.preset})
+    jobs.record(job, "accepted", data={"preset": source.preset, **_asked(source.parameters)})
     _next(job, Kind.METADATA)
     return job
+
+
+def _asked(parameters: Parameters) -> dict[str, Any]:
+    return {"parameters": parameters.given} if parameters.given else {}
 
 
 def message(step: Step) -> Signature:

@@ -11,11 +11,16 @@ from django.conf import settings
 from processing import pipeline
 from processing.media import requests as media
 from processing.media import wire
+from processing.media.parameters import Parameters
 from processing.media.specs import Receipt, SegmentResult, Stills
 from processing.models import Step
 from processing.supervisor import Work, current, patiently
 
 Kind = Step.Kind
+
+
+def _asked(task: Work) -> Parameters:
+    return wire.from_builtins(task.job.parameters, Parameters)
 
 
 @shared_task(name="processing.extract_metadata")
@@ -34,7 +39,7 @@ def diagnose(job_id: str, epoch: int) -> None:
     """Measure the picture and choose what is done to it."""
 
     def work(task: Work) -> None:
-        request = media.DiagnoseRequest(source=task.source(), preset=task.job.preset)
+        request = media.DiagnoseRequest(source=task.source(), preset=task.job.preset, parameters=_asked(task))
         chosen = task.run("diagnose", request, media.Chosen)
         patiently(lambda: pipeline.diagnosed(task.claim, chosen))
 
@@ -52,6 +57,7 @@ def plan_segments(job_id: str, epoch: int) -> None:
             source_digest=task.job.source_sha256,
             chosen=wire.from_builtins(task.job.chosen, media.Chosen),
             output=path,
+            parameters=_asked(task),
             strip_tags=settings.VIDEOPROC_STRIP_TAGS,
             by_decoding=pipeline.must_decode_to_plan(task.job),
         )

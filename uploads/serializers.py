@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from processing.api.errors import refuse_unknown
+from processing.api.parameters import ParametersField
 from processing.api.serializers import JobSerializer
 from processing.media.requests import PRESET_NAMES
 
@@ -30,6 +31,8 @@ class FormSerializer(serializers.Serializer):
         allow_blank=True,
         help_text=f"One of {', '.join(PRESET_NAMES)}.",
     )
+
+    parameters = ParametersField(required=False, help_text="What is to be otherwise than the preset has it.")
 
     def validate_client_id(self, value: str) -> str:
         """Refuse (bad_client_id) what could not stand in a path or name a group."""

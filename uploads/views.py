@@ -21,6 +21,7 @@ from rest_framework.throttling import BaseThrottle, UserRateThrottle
 
 from processing import pipeline
 from processing.api.document import job_documents
+from processing.media.parameters import checked
 from processing.models import Job
 from processing.state.errors import DATABASE_AWAY
 from uploads.models import Upload
@@ -103,7 +104,8 @@ def accept(owner_id: int, staged: Staged) -> tuple[Upload, Job]:
     """Check the form, probe the file, write its rows; return the upload and its job.
 
     Raises:
-        ValidationError: a field is wrong (unknown_field, unknown_preset, bad_client_id).
+        ValidationError: a field is wrong (unknown_field, unknown_preset, bad_client_id, unknown_parameter,
+            bad_parameter).
         MediaProblem, Busy: the file is no video that can be worked on, or the probe found no place.
         StorageUnavailable: the storage did not take the file.
     """
@@ -132,6 +134,7 @@ def accept(owner_id: int, staged: Staged) -> tuple[Upload, Job]:
                 owner_id=owner_id,
                 client_id=client_id,
                 preset=form.validated_data["preset"],
+                parameters=checked(form.validated_data.get("parameters", {})),
                 key=staged.key,
                 name=staged.name,
                 sha256=staged.sha256,

@@ -23,6 +23,7 @@ def job_document(job: Job, progress: Progress) -> dict[str, Any]:
         "client_id": job.client_id,
         "name": job.source_name,
         "preset": job.preset,
+        "parameters": job.parameters,
         "state": job.state,
         "terminal": job.terminal,
         "seq": job.seq,

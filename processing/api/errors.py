@@ -27,8 +27,9 @@ from processing.media.errors import (
     StorageFull,
     UnsupportedContainer,
 )
+from processing.media.parameters import BAD, UNKNOWN
 
-FIELD_CODES = {"unknown_field", "unknown_preset", "bad_client_id"}
+FIELD_CODES = {"unknown_field", "unknown_preset", "bad_client_id", UNKNOWN, BAD}
 """Codes of field errors that a whole problem takes as its own where it has no other error."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from processing.api.parameters import ParametersField
 from processing.media.requests import PRESET_NAMES
 from processing.models import Event, Job
 
@@ -81,6 +82,7 @@ class JobSerializer(serializers.Serializer):
     client_id = serializers.CharField()
     name = serializers.CharField()
     preset = serializers.ChoiceField(choices=PRESET_NAMES)
+    parameters = ParametersField(help_text="What was asked for beside the preset.")
     state = serializers.ChoiceField(choices=Job.State.choices)
     terminal = serializers.BooleanField()
     seq = serializers.IntegerField(help_text="The number of the job's last event.")

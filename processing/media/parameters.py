@@ -6,7 +6,6 @@ holds values within their ranges only. Importing this loads no codec: the web se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
@@ -45,7 +44,7 @@ class Parameter:
         """Return what was given as a value of this parameter, or None where it is none."""
         if self.kind == "boolean":
             return given if isinstance(given, bool) else None
-        if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        if isinstance(given, bool) or not isinstance(given, int | float):
             return None
         if not self.lowest <= given <= self.highest:
             return None

@@ -71,6 +71,7 @@ def test_the_document_has_the_documented_fields(ada: Client) -> None:
         "client_id": "client",
         "name": "clip.mp4",
         "preset": "auto",
+        "parameters": {},
         "state": "queued",
         "terminal": False,
         "seq": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,16 @@ def test_a_video_is_accepted_and_kept_as_it_was_sent(door: Door, clip: bytes) ->
     assert httpx.get(f"{door.url}{response.headers['Location']}").json() == answer
 
 
+def test_parameters_are_kept_with_the_job_and_told(door: Door, clip: bytes) -> None:
+    asked = {"denoise": 0.8, "deinterlace": False, "strength": 1}
+    job = post(door, unlike(clip), parameters=json.dumps(asked | {"lift": None})).json()["job"]
+    assert job["parameters"] == asked
+    (event,) = httpx.get(f"{door.url}{job['links']['events']}").json()
+    assert event["data"] == {"preset": "auto", "parameters": asked}
+    wrong = check_problem(post(door, unlike(clip), parameters='{"crf": 60}'), 400, "bad_parameter")
+    assert wrong["detail"] == "parameters.crf: Must be 14 to 35."
+
+
 def test_without_a_client_id_it_is_the_file_id(door: Door, clip: bytes) -> None:
     answer = post(door, clip, path="/api/v1/uploads").json()
     assert answer["client_id"] == answer["file_id"]
@@ -166,6 +177,14 @@ def test_sound_alone_is_refused(door: Door, tmp_path: Path) -> None:
         ({"preset": "magic"}, "unknown_preset", "preset"),
         ({"preset": ""}, "unknown_preset", "preset"),
         ({"owner": "1"}, "unknown_field", "owner"),
+        ({"parameters": '{"glow": 1}'}, "unknown_parameter", "parameters.glow"),
+        ({"parameters": '{"denoise": 2.5}'}, "bad_parameter", "parameters.denoise"),
+        ({"parameters": '{"denoise": "1"}'}, "bad_parameter", "parameters.denoise"),
+        ({"parameters": '{"denoise": NaN}'}, "bad_parameter", "parameters"),
+        ({"parameters": '{"lift": 1, "lift": 0}'}, "bad_parameter", "parameters"),
+        ({"parameters": "[1]"}, "bad_parameter", "parameters"),
+        ({"parameters": ""}, "bad_parameter", "parameters"),
+        ({"parameters": "[" * 4000}, "bad_parameter", "parameters"),
         ({"state": "ready"}, "unknown_field", "state"),
     ],
 )

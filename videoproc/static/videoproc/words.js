@@ -39,6 +39,8 @@ const ERRORS = {
   storage_full: "There is no space left on the server. Please try again later.",
   busy: "The server is busy. Please try again in a moment.",
   too_slow: "The upload stalled. Please try again.",
+  unknown_parameter: "One of the options does not exist.",
+  bad_parameter: "One of the options has a value that is not allowed.",
   throttled: "Too many uploads at once. Please try again in a moment.",
   not_authenticated: "Please sign in first.",
   worker_lost: "The work was lost again and again. Please try again.",
