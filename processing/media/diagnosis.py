@@ -1,4 +1,4 @@
-"""Measures a video on a few short runs of frames spread over it: noise, exposure, contrast, sharpness, interlacing.
+"""Measures a video on a few short runs of frames spread over it: noise, exposure, colour, sharpness, interlacing, cuts.
 
 What is measured is what the filters will see: pictures brought to the form of the encoding, HDR tone-mapped.
 Runs start at keyframes, where decoding is cheapest; within a GOP that is all there is, they follow each other instead.
@@ -8,11 +8,11 @@ Invariant: what is measured depends on the file alone; figures are rounded, lest
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, fields
-from itertools import pairwise
+from dataclasses import fields
+from itertools import accumulate, chain, pairwise
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -21,20 +21,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from processing.media.decode import DecodeTally, raw_frames
-from processing.media.enhancement.planes import Planes, luma_bounds
+from processing.media.enhancement.planes import luma_bounds
 from processing.media.errors import Damaged
-from processing.media.measures import (
-    coarse_noise_sigma,
-    combing,
-    edge_steepness,
-    field_order,
-    noise_sigma,
-    percentile,
-    picture_area,
-)
+from processing.media.findings import RunFindings, measure_run
+from processing.media.measures import is_other_scene, percentile
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
-from processing.media.specs import Diagnosis, Encoding, MediaProbe, Timeline
+from processing.media.specs import Bars, Diagnosis, Encoding, MediaProbe, RunMeasure, Timeline
 
 MOST_RUNS = 8
 MOST_THREADS = 4
@@ -56,30 +49,7 @@ LEAST_FIELD_ORDER = 0.02
 """Less tells nothing of the order; then the stream's word counts."""
 BOTTOM_FIRST = frozenset({"bb", "tb"})
 """Field orders whose bottom field is shown first, whichever was coded first."""
-NOISE_MARGIN = 3
-"""Code values from black and white within which noise is cut off and cannot be measured."""
-
-
-@dataclass(kw_only=True)
-class _Findings:
-    """What the runs showed, one entry for each."""
-
-    frames: int = 0
-    flagged_interlaced: int = 0
-    sigma_luma: list[float] = field(default_factory=list)
-    sigma_chroma: list[float] = field(default_factory=list)
-    coarse_luma: list[float] = field(default_factory=list)
-    coarse_chroma: list[float] = field(default_factory=list)
-    luma: list[float] = field(default_factory=list)
-    sharpness: list[float] = field(default_factory=list)
-    combing: list[float] = field(default_factory=list)
-    field_order: list[float] = field(default_factory=list)
-    histogram: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-
-    def add(self, other: _Findings) -> None:
-        """Append what later runs showed."""
-        for name in (entry.name for entry in fields(self)):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+HISTOGRAM_STEPS = 32
 
 
 def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
@@ -88,41 +58,95 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
     Raises Damaged when not one frame could be decoded, and what open_source raises.
     """
     encoding = choose_encoding(probe.video)
-    black, white = luma_bounds(encoding.colour.range)
-    findings = _Findings()
     # Stamps that were mended are no guide for a seek.
     places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
     seeks = [(timeline.pts[start] if start else None, count) for start, count in places]
     with ThreadPoolExecutor(_threads(probe)) as pool:
-        for found in pool.map(lambda seek: _look(path, probe, encoding, *seek), seeks):
-            findings.add(found)
-    if not findings.frames:
+        runs = [run for found in pool.map(lambda seek: _look(path, probe, encoding, *seek), seeks) for run in found]
+    if not runs:
         # Seeking leads nowhere here.
-        findings = _look(path, probe, encoding, None, _most_runs(probe))
-    if not findings.frames:
+        runs = _look(path, probe, encoding, None, _most_runs(probe))
+    if not runs:
         raise Damaged("not one frame could be decoded")
-    dark, bright = (percentile(findings.histogram, percent) for percent in (1.0, 99.0))
-    total = findings.histogram
-    comb = float(np.median(findings.combing))
-    order = float(np.median(findings.field_order)) if findings.field_order else 0.0
-    is_flagged = 2 * findings.flagged_interlaced > findings.frames or probe.video.field_order in INTERLACED_ORDERS
-    noise_luma, noise_chroma = _noise(findings)
+    return summarised(runs, probe, *luma_bounds(encoding.colour.range))
+
+
+def summarised(runs: list[RunFindings], probe: MediaProbe, black: int, white: int) -> Diagnosis:
+    """Return what all runs, in order of time, say together."""
+    frames = sum(run.frames for run in runs)
+    histogram = np.sum([run.histogram for run in runs], axis=0)
+    dark, bright = (percentile(histogram, percent) for percent in (1.0, 99.0))
+    comb = float(np.median([run.combing for run in runs]))
+    orders = _all(run.field_order for run in runs)
+    order = float(np.median(orders)) if orders else 0.0
+    flagged = sum(run.flagged_interlaced for run in runs)
+    is_flagged = 2 * flagged > frames or probe.video.field_order in INTERLACED_ORDERS
+    noise_luma, noise_chroma = _noise(runs)
+    scenes = _scenes(runs)
+    told = [run.colour for run in runs if run.colour.share]
     return Diagnosis(
-        frames_sampled=findings.frames,
+        frames_sampled=frames,
         noise_sigma_luma=noise_luma,
         noise_sigma_chroma=noise_chroma,
-        mean_luma=round(float(total @ np.arange(256) / total.sum()), 1),
+        mean_luma=round(float(histogram @ np.arange(256) / histogram.sum()), 1),
         black_luma=dark,
         white_luma=bright,
         contrast=round((bright - dark) / (white - black), 3),
-        sharpness=_middle(findings.sharpness),
+        sharpness=_middle([run.sharpness for run in runs]),
         is_interlaced=comb > COMBED_SHARE
         or (is_flagged and (comb > FLAGGED_COMBED_SHARE or abs(order) > FLAGGED_FIELD_ORDER)),
-        luma_by_run=tuple(findings.luma),
         combing=round(comb, 5),
         first_field=_first_field(order, probe),
         field_evidence=round(abs(order), 3),
+        histogram=tuple(np.round(histogram.reshape(HISTOGRAM_STEPS, -1).sum(axis=1) / histogram.sum(), 4).tolist()),
+        cast_u=_middle([colour.cast_u for colour in told]),
+        cast_v=_middle([colour.cast_v for colour in told]),
+        cast_share=_middle([colour.share for colour in told]),
+        colourfulness=_middle([run.colour.colourfulness for run in runs if run.colour.colourfulness is not None]),
+        blocking=_middle([run.blocking for run in runs]),
+        flicker=_middle([run.flicker for run in runs if run.flicker is not None]),
+        exposure_drift=max(
+            (
+                abs(b.median_luma - a.median_luma)
+                for (a, b), (scene, later) in zip(pairwise(runs), pairwise(scenes), strict=True)
+                if scene == later
+            ),
+            default=0.0,
+        ),
+        scene_changes=scenes[-1] + sum(run.cuts for run in runs),
+        bars=_bars(runs),
+        runs=tuple(_run_measure(run, scene) for run, scene in zip(runs, scenes, strict=True)),
     )
+
+
+def _run_measure(run: RunFindings, scene: int) -> RunMeasure:
+    colour = run.colour
+    return RunMeasure(
+        pts=run.pts,
+        scene=scene,
+        black_luma=percentile(run.histogram, 1.0),
+        median_luma=run.median_luma,
+        white_luma=percentile(run.histogram, 99.0),
+        cast_u=round(colour.cast_u, 1),
+        cast_v=round(colour.cast_v, 1),
+        cast_share=round(colour.share, 3),
+        neutral_share=round(colour.neutral_share, 3),
+        follows_light=colour.follows_light,
+    )
+
+
+def _scenes(runs: list[RunFindings]) -> list[int]:
+    """Return the number of each run's scene, counted from 0."""
+    changes = (is_other_scene(a.signature, b.signature) for a, b in pairwise(runs))
+    return list(accumulate(changes, initial=0))
+
+
+def _bars(runs: list[RunFindings]) -> Bars:
+    """Return the bars that all runs with a picture have: what is dark in one may not be in the next."""
+    seen = [run.bars for run in runs if run.bars is not None]
+    if not seen:
+        return Bars()
+    return Bars(**{entry.name: min(getattr(bars, entry.name) for bars in seen) for entry in fields(Bars)})
 
 
 def _first_field(order: float, probe: MediaProbe) -> Literal["top", "bottom"]:
@@ -153,15 +177,20 @@ def _threads(probe: MediaProbe) -> int:
     return min(len(os.sched_getaffinity(0)), MOST_THREADS) if probe.video.hdr == "none" else 1
 
 
-def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | None, count: int) -> _Findings:
+def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | None, count: int) -> list[RunFindings]:
     """Return what up to `count` runs of consecutive frames from a place on show; nothing where none can be decoded."""
-    findings = _Findings()
     normaliser = Normaliser(encoding)
     bounds = luma_bounds(encoding.colour.range)
-    for run in _runs_from(path, probe, seek_pts, count):
-        findings.flagged_interlaced += sum(frame.interlaced_frame for frame in run)
-        _measure([_centre(normaliser.planes(frame)) for frame in run], *bounds, findings)
-    return findings
+    return [
+        measure_run(
+            [normaliser.planes(frame) for frame in run],
+            *bounds,
+            pts=run[0].pts or 0,
+            flagged_interlaced=sum(frame.interlaced_frame for frame in run),
+            most_px=MOST_MEASURED_PX,
+        )
+        for run in _runs_from(path, probe, seek_pts, count)
+    ]
 
 
 def _runs_from(path: Path, probe: MediaProbe, seek_pts: int | None, count: int) -> Iterator[list[VideoFrame]]:
@@ -180,50 +209,20 @@ def _runs_from(path: Path, probe: MediaProbe, seek_pts: int | None, count: int) 
         yield run
 
 
-def _measure(pictures: list[Planes], black: int, white: int, findings: _Findings) -> None:
-    middle = pictures[len(pictures) // 2].y
-    area = picture_area(middle[::2, ::2], black)
-    histogram = np.bincount(middle[::2, ::2][area].ravel(), minlength=256)
-    findings.histogram += histogram
-    findings.luma.append(percentile(histogram, 50.0))
-    findings.frames += len(pictures)
-    seconds: list[Planes | None] = [*pictures[1:]] or [None]
-    pairs = list(zip(pictures, seconds, strict=False))
-    inside = (black + NOISE_MARGIN, white - NOISE_MARGIN)
-    luma = [noise_sigma(a.y, b.y if b else None, *inside) for a, b in pairs]
-    chroma = [noise_sigma(a[i], b[i] if b else None) for a, b in pairs for i in (1, 2)]
-    findings.sigma_luma += [sigma for sigma in luma if sigma is not None]
-    findings.sigma_chroma += [sigma for sigma in chroma if sigma is not None]
-    findings.coarse_luma += [coarse_noise_sigma(a.y, b.y if b else None, 1, *inside) for a, b in pairs]
-    findings.coarse_chroma += [
-        (coarse_noise_sigma(a[i], b[i] if b else None, 1) + coarse_noise_sigma(a[i], b[i] if b else None, 2)) / 2.0
-        for a, b in pairs
-        for i in (1, 2)
-    ]
-    sigma = findings.sigma_luma[-1] if findings.sigma_luma else 0.0
-    findings.sharpness.append(edge_steepness(middle, sigma))
-    findings.combing.append(combing(middle, sigma))
-    findings.field_order += [field_order(a.y, b.y) for a, b in pairwise(pictures)]
-
-
-def _noise(findings: _Findings) -> tuple[float, float]:
+def _noise(runs: list[RunFindings]) -> tuple[float, float]:
     """Return the deviations of luma and chroma noise, with what a codec hid of them.
 
     Of noise behind a codec mostly the coarse part is left, and its deviation in a flat block is still near that of the
     noise before. Chroma has little texture, so half and quarter size tell its noise well, as long as luma is noisy too.
     """
-    luma, chroma = _middle(findings.sigma_luma), _middle(findings.sigma_chroma)
-    luma = max(luma, min(_middle(findings.coarse_luma), round(MOST_HIDDEN * luma, 2)))
-    return luma, max(chroma, min(_middle(findings.coarse_chroma), luma))
+    luma = _middle(_all(run.sigma_luma for run in runs))
+    chroma = _middle(_all(run.sigma_chroma for run in runs))
+    luma = max(luma, min(_middle(_all(run.coarse_luma for run in runs)), round(MOST_HIDDEN * luma, 2)))
+    return luma, max(chroma, min(_middle(_all(run.coarse_chroma for run in runs)), luma))
 
 
-def _centre(planes: Planes) -> Planes:
-    """Return the middle of a picture, at most MOST_MEASURED_PX wide and high, from an even row and column."""
-    height, width = planes.y.shape
-    top, left = ((max(side - MOST_MEASURED_PX, 0) // 4) * 2 for side in (height, width))
-    bottom, right = min(top + MOST_MEASURED_PX, height), min(left + MOST_MEASURED_PX, width)
-    half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
-    return Planes(planes.y[top:bottom, left:right], planes.u[half], planes.v[half])
+def _all(lists: Iterable[list[float]]) -> list[float]:
+    return list(chain.from_iterable(lists))
 
 
 def _middle(values: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""What is measured on decoded planes: noise, edges, combing, exposure. Pure functions of 8-bit arrays.
+"""What is measured on decoded planes: noise, edges, combing, blocks, exposure. Pure functions of 8-bit arrays.
 
 Invariant: each measure is fooled as little as can be by what it does not mean: noise by texture and motion, edges by
 noise, combing by fine patterns, exposure by black bars.
@@ -22,6 +22,17 @@ LAPLACIAN_TO_SIGMA = float(np.sqrt(np.pi / 2.0) / 6.0)
 COMB_STEP = 12
 COMB_NOISES = 6
 """Code values, or multiples of the noise where that is more, by which a line must stand out from both neighbours."""
+GRID_PX = 8
+MOST_STEP = 12
+"""Steps between pixels count as at most so much for the grid of blocks: greater ones are edges of things."""
+LEAST_INSIDE = 0.25
+"""Mean step inside blocks below which the picture is empty."""
+MOST_BLOCKING = 9.99
+SIGNATURE_SIZE = (16, 9)
+LEAST_LIKENESS = 0.6
+"""Correlation of two signatures below which they are of two scenes."""
+NEAR_BLACK = 12
+"""Code values above black up to which a bar's pixels may lie."""
 STEEPEST_SHARE = 0.002
 """Share of the pixels at full size taken for edges; at half size edges take twice that share."""
 
@@ -64,11 +75,33 @@ def coarse_noise_sigma(first: Plane, second: Plane | None, halvings: int, lowest
 
 def picture_area(luma: Plane, black: int) -> tuple[slice, slice]:
     """Return the rows and columns between black bars; all of them where the whole plane is black."""
-    lit = luma > black + 12
+    lit = luma > black + NEAR_BLACK
     rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
     if rows.size == 0:
         return slice(0, luma.shape[0]), slice(0, luma.shape[1])
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def blocking(luma: Plane) -> float:
+    """Return by how much steps across the edges of 8x8 blocks are greater than those inside: 0 where not, 1 for twice.
+
+    Of a codec's grid, so rows and columns must be the stream's own. Great steps are held at MOST_STEP.
+    """
+    strengths = [_grid_strength(plane) for plane in (luma, np.ascontiguousarray(luma.T))]
+    return float(np.clip(np.mean(strengths), 0.0, MOST_BLOCKING))
+
+
+def signature(luma: Plane) -> NDArray[np.float64]:
+    """Return 16x9 means of a plane, less their mean: what tells one scene from another."""
+    small = cv2.resize(luma, SIGNATURE_SIZE, interpolation=cv2.INTER_AREA).astype(np.float64)
+    return small - small.mean()
+
+
+def is_other_scene(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Return whether two signatures show different things; brightness and contrast do not count."""
+    size = float(np.sqrt((first * first).sum() * (second * second).sum()))
+    # Nearly even pictures, as within a fade, are like each other.
+    return size > first.size and float((first * second).sum()) < LEAST_LIKENESS * size
 
 
 def percentile(histogram: NDArray[np.int64], percent: float) -> float:
@@ -120,6 +153,17 @@ def field_order(previous: Plane, current: Plane) -> float:
     by_top[0::2], by_bottom[1::2] = current[0::2], current[1::2]
     top, bottom = _roughness(by_top), _roughness(by_bottom)
     return (bottom - top) / (bottom + top) if bottom + top else 0.0
+
+
+def _grid_strength(plane: Plane) -> float:
+    steps = cv2.min(cv2.absdiff(plane[:, 1:], plane[:, :-1]), MOST_STEP)
+    columns = cv2.reduce(steps, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() / plane.shape[0]
+    whole = columns[: columns.size // GRID_PX * GRID_PX].reshape(-1, GRID_PX)
+    if whole.size == 0:
+        return 0.0
+    means = whole.mean(axis=0)
+    inside = float(means[: GRID_PX - 1].mean())
+    return float(means[GRID_PX - 1]) / inside - 1.0 if inside > LEAST_INSIDE else 0.0
 
 
 def _roughness(plane: Plane) -> float:

@@ -147,7 +147,7 @@ def _poster(found: _Result, normaliser: Normaliser, encoding: Encoding) -> tuple
 def _pair(source: Path, plan: Plan, found: _Result, normaliser: Normaliser) -> tuple[int, Planes, Planes]:
     """Return the result's stamp of one frame with typical exposure, and its planes before and after."""
     stamps = _stamps_in_result(plan, found)
-    typical = float(np.median(plan.diagnosis.luma_by_run or (plan.diagnosis.mean_luma,)))
+    typical = float(np.median([run.median_luma for run in plan.diagnosis.runs] or plan.diagnosis.mean_luma))
     best: tuple[float, int, Planes] | None = None
     for index, seek in _moments(plan):
         if index not in stamps:

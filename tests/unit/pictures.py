@@ -7,7 +7,16 @@ from fractions import Fraction
 import numpy as np
 
 from processing.media.enhancement.planes import Plane, Planes
-from processing.media.specs import Choice, Colour, Diagnosis, Enhancement, MediaProbe, ToneCurve, VideoStream
+from processing.media.specs import (
+    Choice,
+    Colour,
+    Diagnosis,
+    Enhancement,
+    MediaProbe,
+    RunMeasure,
+    ToneCurve,
+    VideoStream,
+)
 
 
 def scene(number: int, *, height: int = 144, width: int = 192, gain: float = 1.0) -> Planes:
@@ -48,6 +57,25 @@ def enhancement(*, sigma: float = 5.0, table: tuple[int, ...] = (), **strengths:
     )
 
 
+def run_measures(*medians: float, **changes: object) -> tuple[RunMeasure, ...]:
+    """Return runs of one scene, a second apart, with the given median luma and no cast, with changes to all of them."""
+    return tuple(
+        RunMeasure(
+            **{
+                "pts": 90_000 * number,
+                "scene": 0,
+                "black_luma": 20.0,
+                "median_luma": median,
+                "white_luma": 226.0,
+                "cast_share": 0.4,
+                "neutral_share": 0.3,
+                **changes,
+            }  # type: ignore[arg-type]
+        )
+        for number, median in enumerate(medians)
+    )
+
+
 def diagnosis(**changes: object) -> Diagnosis:
     """Return the diagnosis of clean, well exposed, sharp footage, with changes."""
     values: dict[str, object] = {
@@ -60,7 +88,7 @@ def diagnosis(**changes: object) -> Diagnosis:
         "contrast": 0.94,
         "sharpness": 0.9,
         "is_interlaced": False,
-        "luma_by_run": (112.0, 118.0, 121.0),
+        "runs": run_measures(112.0, 118.0, 121.0),
     }
     return Diagnosis(**{**values, **changes})  # type: ignore[arg-type]
 

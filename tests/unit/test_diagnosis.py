@@ -10,7 +10,7 @@ import pytest
 from processing.media.diagnosis import MOST_RUNS, diagnose, run_starts
 from processing.media.errors import Damaged
 from processing.media.probe import probe
-from processing.media.specs import Diagnosis, Timeline
+from processing.media.specs import Bars, Diagnosis, Timeline
 from processing.media.timeline import read_timeline
 from tests.clips import make_clip, without_composition_offsets
 
@@ -55,14 +55,14 @@ def test_a_clean_clip_is_found_clean(tmp_path: Path) -> None:
     assert found.noise_sigma_chroma < 1.0
     assert found.contrast > 0.7
     assert not found.is_interlaced
-    assert found.frames_sampled == 3 * len(found.luma_by_run) > 6
+    assert found.frames_sampled == 3 * len(found.runs) > 6
 
 
 def test_noise_and_darkness_are_measured_through_the_codec(tmp_path: Path) -> None:
     found = diagnosed(make_clip(tmp_path / "dark.mp4", frames=40, noise_sigma=6.0, gain=0.3))
     assert found.noise_sigma_luma == pytest.approx(6.0, rel=0.25)
     assert found.mean_luma < 60
-    assert max(found.luma_by_run) < 60
+    assert max(run.median_luma for run in found.runs) < 60
 
 
 def test_two_runs_over_one_file_agree(tmp_path: Path) -> None:
@@ -93,3 +93,14 @@ def test_a_file_of_which_nothing_decodes_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(Damaged):
         diagnose(path, header, times)
+
+
+def test_what_lies_around_and_between_pictures_is_measured(tmp_path: Path) -> None:
+    found = diagnosed(make_clip(tmp_path / "clip.mp4", frames=60))
+    assert len(found.histogram) == 32
+    assert sum(found.histogram) == pytest.approx(1.0, abs=0.002)
+    assert found.bars == Bars()
+    assert 0 == found.runs[0].scene <= found.runs[-1].scene <= found.scene_changes
+    pts = [run.pts for run in found.runs]
+    assert pts == sorted(set(pts))
+    assert found.flicker < 0.5

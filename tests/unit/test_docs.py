@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from processing.api.errors import FIELD_CODES, Problem
 from processing.media.errors import RESOURCE_CODES, MediaError
 from processing.media.parameters import PARAMETERS
 from processing.media.requests import PRESET_NAMES
+from processing.media.specs import Diagnosis
 from videoproc.problems import FRAMEWORK_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,8 +176,9 @@ def warning_codes() -> set[str]:
         ("api.md", "Close codes", close_codes),
         ("api.md", "Warnings", warning_codes),
         ("api.md", "Presets", lambda: set(PRESET_NAMES)),
+        ("api.md", "The diagnosis", lambda: {field.name for field in fields(Diagnosis)}),
     ],
-    ids=["problems", "job errors", "events", "messages", "close codes", "warnings", "presets"],
+    ids=["problems", "job errors", "events", "messages", "close codes", "warnings", "presets", "diagnosis"],
 )
 def test_each_code_has_its_line(page: str, title: str, codes: Callable[[], set[str]]) -> None:
     documented = first_cells(section(page, title))

@@ -15,9 +15,9 @@ from processing.media.enhancement.strength import scaled
 from processing.media.parameters import NONE_GIVEN, PARAMETERS, BadParameters, Parameters, checked
 from processing.media.planning import make_plan
 from processing.media.specs import Enhancement, Plan, Timeline
-from tests.unit.pictures import diagnosis, media_probe
+from tests.unit.pictures import diagnosis, media_probe, run_measures
 
-DARK = {"luma_by_run": (38.0, 42.0, 45.0), "mean_luma": 44.0, "black_luma": 17.0, "white_luma": 110.0}
+DARK = {"runs": run_measures(38.0, 42.0, 45.0), "mean_luma": 44.0, "black_luma": 17.0, "white_luma": 110.0}
 
 
 def chosen(parameters: dict[str, object], preset: str = "auto", **changes: object) -> Enhancement:
@@ -89,7 +89,7 @@ def test_zero_and_false_leave_out_what_was_needed() -> None:
 
 
 def test_a_lift_that_is_asked_for_needs_no_dark_picture() -> None:
-    dim = {"luma_by_run": (85.0, 90.0), "white_luma": 200.0}
+    dim = {"runs": run_measures(85.0, 90.0), "white_luma": 200.0}
     assert strengths(chosen({}, **dim)) == {}
     for preset in ("auto", "denoise"):
         asked = chosen({"lift": 1.0}, preset, **dim)

@@ -7,9 +7,9 @@ import pytest
 from processing.media import wire
 from processing.media.enhancement.presets import BRIGHTEST_AFTER_LIFT, PRESETS, choose
 from processing.media.specs import Colour, Enhancement
-from tests.unit.pictures import diagnosis, media_probe
+from tests.unit.pictures import diagnosis, media_probe, run_measures
 
-DARK = {"luma_by_run": (38.0, 42.0, 45.0), "mean_luma": 44.0, "black_luma": 17.0, "white_luma": 110.0}
+DARK = {"runs": run_measures(38.0, 42.0, 45.0), "mean_luma": 44.0, "black_luma": 17.0, "white_luma": 110.0}
 
 
 def chosen(preset: str = "auto", **changes: object) -> Enhancement:
@@ -55,7 +55,7 @@ def test_a_dark_picture_is_lifted_and_its_highlights_kept() -> None:
 
 def test_bright_scenes_limit_the_lift() -> None:
     dark_film = chosen(**DARK)
-    mixed = chosen(**{**DARK, "luma_by_run": (38.0, 42.0, 140.0), "white_luma": 225.0})
+    mixed = chosen(**{**DARK, "runs": run_measures(38.0, 42.0, 140.0), "white_luma": 225.0})
     table = mixed.tone[0].table
     assert dark_film.tone[0].table[42] > table[42] > 42
     assert (table[140] - 16) / 219 <= BRIGHTEST_AFTER_LIFT + 0.005
@@ -63,15 +63,15 @@ def test_bright_scenes_limit_the_lift() -> None:
 
 def test_bright_lights_in_the_dark_are_taken_for_meant() -> None:
     lights = chosen(**{**DARK, "white_luma": 235.0})
-    assert DARK["luma_by_run"][1] < lights.tone[0].table[42] < 0.75 * chosen(**DARK).tone[0].table[42]
+    assert 42 < lights.tone[0].table[42] < 0.75 * chosen(**DARK).tone[0].table[42]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"luma_by_run": (16.0, 17.0)}, "is black, not dark"),
-        ({"luma_by_run": ()}, "not measured"),
-        ({"luma_by_run": (70.0, 190.0, 60.0), "white_luma": 235.0}, "scenes up to"),
+        ({"runs": run_measures(16.0, 17.0)}, "is black, not dark"),
+        ({"runs": run_measures()}, "not measured"),
+        ({"runs": run_measures(70.0, 190.0, 60.0), "white_luma": 235.0}, "scenes up to"),
     ],
 )
 def test_what_must_not_be_lifted(changes: dict[str, object], words: str) -> None:
@@ -88,7 +88,7 @@ def test_hdr_keeps_the_brightness_of_its_mapping() -> None:
 
 def test_levels_are_read_in_the_range_of_the_source() -> None:
     # Code value 73 is 26 % of white in limited range, 29 % in full range: dark in the one, fine in the other.
-    values = diagnosis(luma_by_run=(73.0,), white_luma=160.0)
+    values = diagnosis(runs=run_measures(73.0), white_luma=160.0)
     assert choose("auto", values, media_probe()).tone
     assert not choose("auto", values, media_probe(colour=Colour(range="full"))).tone
 

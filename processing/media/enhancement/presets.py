@@ -184,10 +184,10 @@ def _tone(
     """Return how much brighter the median becomes (a share of what it was), the luma table and the reason."""
     if probe.video.hdr != "none":
         return 0.0, (), "exposure of HDR is the tone mapping's matter: left alone"
-    if not diagnosis.luma_by_run:
+    if not diagnosis.runs:
         return 0.0, (), "exposure was not measured: left alone"
     black, white = luma_bounds(probe.video.colour.range)
-    levels = [(luma - black) / (white - black) for luma in diagnosis.luma_by_run]
+    levels = [(run.median_luma - black) / (white - black) for run in diagnosis.runs]
     level, brightest = median(levels), max(levels)
     figure = f"brightness {level:.0%} of white"
     if asked is not None:

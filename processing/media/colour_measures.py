@@ -1,0 +1,90 @@
+"""What is measured on chroma: the cast of a light, and how colourful a picture is. Pure functions of 8-bit planes.
+
+Invariant: a cast is told from colours by three things that a coloured light does and coloured surfaces need not do: it
+tints what is near grey, the more the brighter it is, and leaves nothing without a tint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.media.enhancement.planes import Planes
+
+DARKEST, BRIGHTEST = 0.2, 0.92
+"""Between black (0) and white (1), what is well exposed: darker chroma is mostly noise, brighter is cut off."""
+NEAR_GREY = 24
+"""Chroma, in code values from grey, in which the cast is looked for; further out lie colours."""
+CLUSTER = 8
+"""Half the width of the heap of chroma that is taken for grey under the cast."""
+PASSES = 2
+NEUTRAL = 3
+LEAST_SHARE = 0.02
+"""Of the picture: fewer pixels tell nothing."""
+COLOURFUL_PERCENT = 95.0
+LEAST_GROWTH = 0.9
+"""Cast of the brighter half over that of the darker half, from which it may be a light's; noise allows for less."""
+LEAST_AGREEMENT = 0.9
+"""Cosine of the angle between the casts of both halves."""
+STRIDE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourEvidence:
+    """What one picture tells of its colours; chroma in code values less 128."""
+
+    cast_u: float = 0.0
+    cast_v: float = 0.0
+    share: float = 0.0
+    """Of the picture that is near grey and well exposed; 0 where too little to tell a cast."""
+    neutral_share: float = 0.0
+    follows_light: bool = False
+    colourfulness: float | None = None
+    """None where too little is well exposed."""
+
+
+def colour_evidence(planes: Planes, black: int, white: int) -> ColourEvidence:
+    """Return what the chroma of a picture tells; `black` and `white` are the code values of luma's bounds."""
+    height, width = planes.u.shape
+    halved = cv2.resize(planes.y[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    luma = halved[::STRIDE, ::STRIDE].astype(np.int32)
+    span = white - black
+    exposed = (luma > black + DARKEST * span) & (luma < black + BRIGHTEST * span)
+    if np.count_nonzero(exposed) < max(LEAST_SHARE * exposed.size, 1):
+        return ColourEvidence()
+    luma = luma[exposed]
+    u, v = (plane[::STRIDE, ::STRIDE][exposed].astype(np.int32) - 128 for plane in (planes.u, planes.v))
+    distance = u * u + v * v
+    colourfulness = float(np.sqrt(np.percentile(distance, COLOURFUL_PERCENT)))
+    near = distance < NEAR_GREY**2
+    for _ in range(PASSES):
+        if np.count_nonzero(near) < max(LEAST_SHARE * exposed.size, 1):
+            return ColourEvidence(colourfulness=colourfulness)
+        middle_u, middle_v = u[near].mean(), v[near].mean()
+        near = (u - middle_u) ** 2 + (v - middle_v) ** 2 < CLUSTER**2
+    if not near.any():
+        return ColourEvidence(colourfulness=colourfulness)
+    return ColourEvidence(
+        cast_u=float(u[near].mean()),
+        cast_v=float(v[near].mean()),
+        share=float(np.count_nonzero(near) / exposed.size),
+        neutral_share=float(np.count_nonzero(distance < NEUTRAL**2) / luma.size),
+        follows_light=_follows_light(luma[near], u[near], v[near]),
+        colourfulness=colourfulness,
+    )
+
+
+def _follows_light(luma: NDArray[np.int32], u: NDArray[np.int32], v: NDArray[np.int32]) -> bool:
+    """Return whether the brighter half has the darker half's tint, and no less of it."""
+    bright = luma > np.median(luma)
+    if not bright.any():
+        return False
+    dark_cast, bright_cast = ((float(u[half].mean()), float(v[half].mean())) for half in (~bright, bright))
+    dark, light = np.hypot(*dark_cast), np.hypot(*bright_cast)
+    if dark < 1.0 or light < LEAST_GROWTH * dark:
+        return False
+    agreement = (dark_cast[0] * bright_cast[0] + dark_cast[1] * bright_cast[1]) / (dark * light)
+    return bool(agreement >= LEAST_AGREEMENT)
