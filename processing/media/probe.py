@@ -18,6 +18,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as AvVideoStream
 
+from processing.media.brightness import light_level, mastering_display
 from processing.media.companions import MAX_CHAPTERS, chapters_of
 from processing.media.errors import Damaged, ResourceExceeded
 from processing.media.sources import is_cover_art, open_source, packets_of, picture_stream, prepare_decoder
@@ -99,7 +100,7 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
     transfer = int(context.color_trc)
     if not (context.width and context.height):
         raise Damaged("the size of the picture is not known, or larger than any that is read")
-    side_data = _side_data_names(frame) if frame is not None else frozenset()
+    side_data = _side_data(frame) if frame is not None else {}
     return VideoStream(
         index=stream.index,
         codec=_codec(stream) or "unknown",
@@ -127,6 +128,9 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
         language=_language(stream),
         tags=clean_tags(stream.metadata),
         has_captions="A53_CC" in side_data,
+        codec_tag=clean_text(context.codec_tag or "", MAX_TAG_KEY_CHARACTERS),
+        mastering_display=mastering_display(side_data.get("MASTERING_DISPLAY_METADATA", b"")),
+        light_level=light_level(side_data.get("CONTENT_LIGHT_LEVEL", b"")),
     )
 
 
@@ -180,10 +184,10 @@ def _first_frame(container: InputContainer, stream: AvVideoStream) -> VideoFrame
     return None
 
 
-def _side_data_names(frame: VideoFrame) -> frozenset[str]:
+def _side_data(frame: VideoFrame) -> dict[str, bytes]:
     # Typed as a mapping by name, but iterated it gives the side data themselves.
     values: Any = frame.side_data
-    return frozenset(data.type.name for data in values)
+    return {data.type.name: bytes(data) for data in values}
 
 
 def _codec(stream: Any) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from processing.media.companions import Companions, dropped_tags, is_carried_cover, kept_tags, missing, read_companions
 from processing.media.durable import sha256_of
-from processing.media.encode import written_aspect
+from processing.media.encoders import written_aspect
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.probe import probe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from processing.media.encode import SegmentEncoder, WrittenSegment, frame_of, written_aspect
+from processing.media.encode import SegmentEncoder, WrittenSegment, frame_of, new_deep_frame
+from processing.media.encoders import written_aspect
 from processing.media.enhancement.planes import Planes
 from processing.media.errors import OutputMismatch, StorageFull
-from processing.media.specs import Colour, Encoding
+from processing.media.specs import Colour, Encoding, LightLevel, MasteringDisplay
 from tests.clips import Clip, draw, read_numbers
 from tests.plans import decoded_by_ffmpeg
 
@@ -27,18 +29,41 @@ ENCODING = Encoding(
     sample_aspect=Fraction(5744, 5769),
     colour=Colour(range="full", primaries=1, transfer=13, matrix=6),
 )
+HEVC = replace(ENCODING, codec="hevc", crf=21.0)
+HDR = replace(
+    HEVC,
+    bit_depth=10,
+    colour=Colour(range="limited", primaries=9, transfer=16, matrix=9),
+    mastering_display=MasteringDisplay(
+        red=(34_000, 16_000),
+        green=(13_250, 34_500),
+        blue=(7_500, 3_000),
+        white=(15_635, 16_450),
+        least_luminance=50,
+        most_luminance=10_000_000,
+    ),
+    light_level=LightLevel(most=1_000, most_average=400),
+)
+ENCODINGS = {"h264": ENCODING, "hevc": HEVC, "hdr": HDR}
+PROFILES = {"h264": "High", "hevc": "Main", "hdr": "Main 10"}
 CLIP = Clip(width=160, height=96)
 
 
-def picture(number: int) -> av.VideoFrame:
+def picture(number: int, bit_depth: int = 8) -> av.VideoFrame:
     y, u, v = draw(number, CLIP)
-    return frame_of(Planes(y, u[::2, ::2], v[::2, ::2]))
+    planes = Planes(y, u[::2, ::2], v[::2, ::2])
+    if bit_depth == 8:
+        return frame_of(planes)
+    frame, deep = new_deep_frame(*y.shape)
+    for plane, target in zip(planes, deep, strict=True):
+        np.multiply(plane, 4, out=target, dtype=np.uint16)
+    return frame
 
 
-def write(path: Path, numbers: range) -> WrittenSegment:
-    with SegmentEncoder(path, ENCODING, RATE, [numbers[0] * TICKS, (numbers[0] + 1) * TICKS]) as encoder:
+def write(path: Path, numbers: range, encoding: Encoding = ENCODING) -> WrittenSegment:
+    with SegmentEncoder(path, encoding, RATE, [numbers[0] * TICKS, (numbers[0] + 1) * TICKS]) as encoder:
         for number in numbers:
-            encoder.encode(picture(number), (number + 2) * TICKS)
+            encoder.encode(picture(number, encoding.bit_depth), (number + 2) * TICKS)
         return encoder.close()
 
 
@@ -49,17 +74,22 @@ def parts(path: Path) -> tuple[bytes, bytes]:
     return data[:border], data[border:]
 
 
+@pytest.fixture(scope="module", params=ENCODINGS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def segments(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def segments(kind: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("segments")
     paths = [folder / name for name in ("0", "1", "2")]
     for path, numbers in zip(paths, (range(70), range(70, 71), range(71, 120)), strict=True):
-        assert write(path, numbers).frames == len(numbers)
+        assert write(path, numbers, ENCODINGS[kind]).frames == len(numbers)
     return paths
 
 
-def test_equal_frames_give_equal_bytes(segments: list[Path], tmp_path: Path) -> None:
-    again = write(tmp_path / "again", range(70))
+def test_equal_frames_give_equal_bytes(kind: str, segments: list[Path], tmp_path: Path) -> None:
+    again = write(tmp_path / "again", range(70), ENCODINGS[kind])
     assert (tmp_path / "again").read_bytes() == segments[0].read_bytes()
     assert again.size_bytes == segments[0].stat().st_size
 
@@ -78,14 +108,33 @@ def test_times_are_true_and_never_negative(segments: list[Path]) -> None:
         assert [packet.dts for packet in packets] == [number * TICKS for number in numbers]
 
 
-def test_the_header_says_what_the_encoding_says(segments: list[Path]) -> None:
+def test_the_header_says_what_the_encoding_says(kind: str, segments: list[Path]) -> None:
+    written = (1, 9, 16, 9) if kind == "hdr" else (2, 1, 13, 6)
     with av.open(segments[2], format="mp4") as container:
         stream = container.streams.video[0]
         context = stream.codec_context
-        assert (context.color_range, context.color_primaries, context.color_trc, context.colorspace) == (2, 1, 13, 6)
+        assert (context.color_range, context.color_primaries, context.color_trc, context.colorspace) == written
         assert stream.sample_aspect_ratio == ENCODING.sample_aspect
-        assert stream.codec_context.profile == "High"
+        assert (context.profile, context.codec_tag) == (PROFILES[kind], "avc1" if kind == "h264" else "hvc1")
         assert next(container.decode(video=0)).rotation == 90
+
+
+def test_no_segment_names_its_encoder(segments: list[Path]) -> None:
+    assert not any(name in path.read_bytes() for path in segments for name in (b"x265", b"Lavc"))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (34, 50), (48, 48), (320, 34)])
+def test_small_pictures_are_hevc_too(size: tuple[int, int], tmp_path: Path) -> None:
+    width, height = size
+    encoding = replace(HDR, width_px=width, height_px=height)
+    frame, planes = new_deep_frame(height, width)
+    for plane in planes:
+        plane[:] = np.arange(plane.size, dtype=np.uint16).reshape(plane.shape) % 1024
+    with SegmentEncoder(tmp_path / "a", encoding, RATE, [0, TICKS]) as encoder:
+        for number in range(4):
+            encoder.encode(frame, (number + 2) * TICKS)
+        encoder.close()
+    assert decoded_by_ffmpeg(tmp_path / "a") == ([(number + 2) * TICKS for number in range(4)], "")
 
 
 def test_keyframes_come_every_four_seconds_at_the_latest(tmp_path: Path) -> None:
@@ -114,8 +163,8 @@ def test_segments_play_one_after_the_other_under_a_playlist(segments: list[Path]
     assert stamps == [number * TICKS + 2 * TICKS for number in range(120)]
 
 
-def test_a_segment_without_a_frame_is_its_initialisation_part(segments: list[Path], tmp_path: Path) -> None:
-    with SegmentEncoder(tmp_path / "none", ENCODING, RATE, [0, TICKS]) as encoder:
+def test_a_segment_without_a_frame_is_its_initialisation_part(kind: str, segments: list[Path], tmp_path: Path) -> None:
+    with SegmentEncoder(tmp_path / "none", ENCODINGS[kind], RATE, [0, TICKS]) as encoder:
         assert encoder.close().frames == 0
     assert (tmp_path / "none").read_bytes() == parts(segments[0])[0]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+DeepPlane = NDArray[np.uint16]
 Signed = NDArray[np.int8]
 """A plane's code values less 128: a difference of two is then one saturating subtraction, not one for each sign."""
 
@@ -22,6 +23,14 @@ class Planes(NamedTuple):
     y: Plane
     u: Plane
     v: Plane
+
+
+class DeepPlanes(NamedTuple):
+    """One picture in ten bits: luma (H, W) and chroma (H/2, W/2), uint16, 0 to 1023, in the source's range."""
+
+    y: DeepPlane
+    u: DeepPlane
+    v: DeepPlane
 
 
 def luma_bounds(colour_range: str) -> tuple[int, int]:
