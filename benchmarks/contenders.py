@@ -74,12 +74,12 @@ class Planning:
 
 def plan(processes: MediaProcesses, clip: Path, folder: Path, usages: list[Usage]) -> Planning:
     """Read, diagnose and plan a clip with `auto`, as the service's first chain does."""
-    request = MetadataRequest(source=str(clip))
+    request = MetadataRequest(source=str(clip), output=str(folder / "facts.json"))
     processes.run("metadata", request, Metadata, directory=folder, on_ended=usages.append)
-    diagnose = DiagnoseRequest(source=str(clip), preset="auto")
+    diagnose = DiagnoseRequest(source=str(clip), preset="auto", facts=request.output)
     chosen = processes.run("diagnose", diagnose, Chosen, directory=folder, on_ended=usages.append)
     path = folder / "plan.json"
-    asked = PlanRequest(source=str(clip), source_digest="", chosen=chosen, output=str(path))
+    asked = PlanRequest(source=str(clip), source_digest="", chosen=chosen, output=str(path), facts=request.output)
     planned = processes.run("plan", asked, Planned, on_ended=usages.append)
     return Planning(path=path, chosen=chosen, planned=planned)
 

@@ -128,10 +128,10 @@ def started(claim: Claim) -> Job:
 
 
 @transaction.atomic
-def metadata_extracted(claim: Claim, metadata: Metadata) -> None:
-    """Store the metadata; the diagnosis follows."""
+def metadata_extracted(claim: Claim, metadata: Metadata, output: str) -> None:
+    """Store the metadata, and where the facts were written for those that follow; the diagnosis follows."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
-    steps.finish(claim)
+    steps.finish(claim, output=output)
     jobs.record(
         job,
         "metadata_extracted",

@@ -46,7 +46,7 @@ Answer = TypeVar("Answer")
 DATABASE_PATIENCE_SECONDS = 600.0
 STORAGE_PATIENCE_SECONDS = 600.0
 FETCHES_AT_ONCE = 4
-WRITING = frozenset({Step.Kind.PLAN, Step.Kind.SEGMENT, Step.Kind.JOIN, Step.Kind.STILLS})
+WRITING = frozenset({Step.Kind.METADATA, Step.Kind.PLAN, Step.Kind.SEGMENT, Step.Kind.JOIN, Step.Kind.STILLS})
 
 
 class Work:
@@ -70,6 +70,15 @@ class Work:
     def plan(self) -> str:
         """Return the path of the job's plan."""
         return self.read(self.job.plan_key)
+
+    def facts(self) -> str | None:
+        """Return the path of what the metadata step read of the source; None where that is no longer there."""
+        rows = Step.objects.filter(job=self.job, epoch=self.claim.epoch, kind=Step.Kind.METADATA)
+        key = rows.values_list("output", flat=True).first()
+        try:
+            return self.read(key) if key else None
+        except FileNotFoundError:
+            return None
 
     def read(self, key: str, *, sha256: str = "") -> str:
         """Return a path at which a stored file can be read until the work ends."""

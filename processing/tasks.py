@@ -28,8 +28,9 @@ def extract_metadata(job_id: str, epoch: int) -> None:
     """Probe and scan the source."""
 
     def work(task: Work) -> None:
-        metadata = task.run("metadata", media.MetadataRequest(source=task.source()), media.Metadata)
-        patiently(lambda: pipeline.metadata_extracted(task.claim, metadata))
+        key, path = task.write(".json")
+        metadata = task.run("metadata", media.MetadataRequest(source=task.source(), output=path), media.Metadata)
+        patiently(lambda: pipeline.metadata_extracted(task.claim, metadata, key))
 
     current().perform(job_id, epoch, Kind.METADATA, work)
 
@@ -39,7 +40,9 @@ def diagnose(job_id: str, epoch: int) -> None:
     """Measure the picture and choose what is done to it."""
 
     def work(task: Work) -> None:
-        request = media.DiagnoseRequest(source=task.source(), preset=task.job.preset, parameters=_asked(task))
+        request = media.DiagnoseRequest(
+            source=task.source(), preset=task.job.preset, facts=task.facts(), parameters=_asked(task)
+        )
         chosen = task.run("diagnose", request, media.Chosen)
         patiently(lambda: pipeline.diagnosed(task.claim, chosen))
 
@@ -57,6 +60,7 @@ def plan_segments(job_id: str, epoch: int) -> None:
             source_digest=task.job.source_sha256,
             chosen=wire.from_builtins(task.job.chosen, media.Chosen),
             output=path,
+            facts=task.facts(),
             parameters=_asked(task),
             strip_tags=settings.VIDEOPROC_STRIP_TAGS,
             by_decoding=pipeline.must_decode_to_plan(task.job),

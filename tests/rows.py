@@ -121,7 +121,7 @@ def claimed(job: Job, kind: str, index: int = 0, *, worker: str = "worker-1") ->
 
 def planned(job: Job, *, segments: int = 3, frames: int = 10) -> Job:
     """Take a job through metadata, diagnosis and plan, with that many segments."""
-    pipeline.metadata_extracted(claimed(job, Step.Kind.METADATA), METADATA)
+    pipeline.metadata_extracted(claimed(job, Step.Kind.METADATA), METADATA, "facts.json")
     enhancement = Enhancement(
         preset="auto", choices=(), reasons=("clean",), noise_sigma_luma=0.0, noise_sigma_chroma=0.0
     )

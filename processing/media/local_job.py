@@ -83,14 +83,15 @@ class LocalJob:
     ) -> LocalResult:
         """Do it all and return what became of it; raises the MediaError of whichever operation failed."""
         digest = sha256_of(Path(self._source))
-        metadata = self._operate("metadata", MetadataRequest(source=self._source), Metadata)
-        wanted = DiagnoseRequest(source=self._source, preset=preset, parameters=parameters)
+        metadata = self._operate("metadata", MetadataRequest(source=self._source, output=self._facts), Metadata)
+        wanted = DiagnoseRequest(source=self._source, preset=preset, facts=self._facts, parameters=parameters)
         chosen = self._operate("diagnose", wanted, Chosen)
         request = PlanRequest(
             source=self._source,
             source_digest=digest,
             chosen=chosen,
             output=self._plan,
+            facts=self._facts,
             parameters=parameters,
             strip_tags=strip_tags,
         )
@@ -132,6 +133,10 @@ class LocalJob:
     def result_path(self) -> Path:
         """Where the result is written."""
         return self._folder / "result.mp4"
+
+    @property
+    def _facts(self) -> str:
+        return str(self._folder / "facts.json")
 
     @property
     def _plan(self) -> str:

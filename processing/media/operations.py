@@ -16,6 +16,7 @@ from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
 from processing.media.enhancement.presets import choose
 from processing.media.errors import ResourceExceeded
+from processing.media.facts import known_facts, read_facts, write_facts
 from processing.media.join import join_segments
 from processing.media.planning import make_plan
 from processing.media.probe import probe
@@ -37,7 +38,7 @@ from processing.media.requests import (
 from processing.media.soundness import sound_frames
 from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
 from processing.media.stills import make_stills
-from processing.media.timeline import read_timeline, rough_timeline
+from processing.media.timeline import read_timeline
 
 MAX_SEGMENTS = 20_000
 """A day and a half in segments of full length; a few frames spread over years would ask for more."""
@@ -52,12 +53,13 @@ def _probe(request: ProbeRequest, report: Report) -> MediaProbe:
 
 
 def _metadata(request: MetadataRequest, report: Report) -> Metadata:
-    source = Path(request.source)
-    header = probe(source)
-    timeline = read_timeline(source, header)
+    facts = read_facts(Path(request.source))
+    if request.output is not None:
+        write_facts(facts, Path(request.output))
+    timeline = facts.timeline
     ticks = timeline.pts[-1] + timeline.last_duration - timeline.pts[0]
     return Metadata(
-        probe=header,
+        probe=facts.probe,
         duration_seconds=float(ticks * timeline.time_base),
         frames_from_header=timeline.frames_from_header,
         frames_from_scan=timeline.frames_from_scan,
@@ -74,16 +76,17 @@ def _metadata(request: MetadataRequest, report: Report) -> Metadata:
 
 def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
-    header = probe(source)
-    diagnosis = diagnose(source, header, rough_timeline(source, header))
-    enhancement = choose(request.preset, diagnosis, header, request.parameters)
+    facts = known_facts(source, request.facts)
+    diagnosis = diagnose(source, facts.probe, facts.timeline)
+    enhancement = choose(request.preset, diagnosis, facts.probe, request.parameters)
     return Chosen(diagnosis=diagnosis, enhancement=enhancement)
 
 
 def _plan(request: PlanRequest, report: Report) -> Planned:
     source, output = Path(request.source), Path(request.output)
-    header = without_tags(probe(source)) if request.strip_tags else probe(source)
-    timeline = read_timeline(source, header, by_decoding=request.by_decoding)
+    facts = known_facts(source, request.facts)
+    header = without_tags(facts.probe) if request.strip_tags else facts.probe
+    timeline = read_timeline(source, header, by_decoding=True) if request.by_decoding else facts.timeline
     chosen = request.chosen
     plan = make_plan(
         request.source_digest,

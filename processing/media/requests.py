@@ -31,6 +31,8 @@ class MetadataRequest:
     """Read the header and scan every packet."""
 
     source: str
+    output: str | None = None
+    """Where to write the facts read, for the diagnosis and the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class DiagnoseRequest:
 
     source: str
     preset: str
+    facts: str | None = None
+    """The facts that the metadata operation wrote; without them the source is read again."""
     parameters: Parameters = NONE_GIVEN
 
 
@@ -77,6 +81,8 @@ class PlanRequest:
     source_digest: str
     chosen: Chosen
     output: str
+    facts: str | None = None
+    """As for the diagnosis."""
     parameters: Parameters = NONE_GIVEN
     strip_tags: bool = False
     """Leave out what the file says of where, when and by whom it was made; languages stay."""

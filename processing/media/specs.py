@@ -163,6 +163,14 @@ class Timeline:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """All that was read of a source: its header, and when its frames are shown. What every later step starts from."""
+
+    probe: MediaProbe
+    timeline: Timeline
+
+
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     """Frames [start, stop) of a timeline, the work of one task; [warmup, start) are decoded for the filters only.
 

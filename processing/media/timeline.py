@@ -62,14 +62,6 @@ def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -
     return _decoded_timeline(path, probe, scan)
 
 
-def rough_timeline(path: Path, probe: MediaProbe) -> Timeline:
-    """Return what the packets alone say, proved on no frame: enough to pick places to look at. Raises as the other."""
-    scan = _scan(path, probe.video.index)
-    if not scan.pts:
-        raise Damaged("the video stream has no packets")
-    return _timeline(probe, scan, scan.pts, is_by_index=not scan.is_complete)
-
-
 def _scan(path: Path, stream_index: int) -> Scan:
     stamps: list[int] = []
     key_bytes: dict[int, int] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from processing import progress
+from processing import pipeline, progress, storage
 from processing.media.errors import SegmentDamaged
 from processing.models import Step
 from processing.supervisor import Supervisor, Work
@@ -44,9 +44,29 @@ def test_a_step_that_writes_waits_for_room_without_an_attempt(
 
 def test_what_only_reads_begins_on_a_full_disk(database: str, supervisor: Supervisor) -> None:
     job = rows.accepted()
+    pipeline.metadata_extracted(rows.claimed(job, Step.Kind.METADATA), rows.METADATA, "facts.json")
     began: list[Work] = []
-    supervisor.perform(str(job.pk), job.epoch, Step.Kind.METADATA, began.append)
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.DIAGNOSE, began.append)
     assert len(began) == 1
+
+
+def test_facts_of_the_source_are_handed_on_and_may_be_gone(
+    database: str, supervisor: Supervisor, settings: Settings
+) -> None:
+    job = rows.accepted()
+    metadata = rows.claimed(job, Step.Kind.METADATA)
+    key = storage.output_key(metadata, ".json")
+    pipeline.metadata_extracted(metadata, rows.METADATA, key)
+    found: list[str | None] = []
+
+    def look(work: Work) -> None:
+        found.append(work.facts())
+        storage.stage(key).write_text("{}")
+        found.append(work.facts())
+
+    settings.VIDEOPROC_FREE_BYTES = 0
+    supervisor.perform(str(job.pk), job.epoch, Step.Kind.DIAGNOSE, look)
+    assert found == [None, str(settings.VIDEOPROC_STORAGE_DIR / key)]
 
 
 def test_a_storage_that_is_away_is_a_reason_to_wait(

@@ -14,7 +14,7 @@ from processing.media.decode import DecodeTally, decode_all, raw_frames
 from processing.media.errors import Damaged, ResourceExceeded, TimelineMismatch
 from processing.media.probe import probe
 from processing.media.specs import Timeline
-from processing.media.timeline import _mended, read_timeline, rough_timeline
+from processing.media.timeline import _mended, read_timeline
 from tests.clips import make_clip, read_number, without_composition_offsets
 
 
@@ -125,16 +125,3 @@ def test_a_stream_that_decodes_to_nothing_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(data[:start] + b"\xff" * (stop - start) + data[stop:])
     with pytest.raises(Damaged):
         read_timeline(path, header)
-
-
-def test_a_rough_timeline_takes_the_packets_word(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "clip.mp4", frames=40, gop=10)
-    header = probe(path)
-    rough, proved = rough_timeline(path, header), read_timeline(path, header)
-    assert rough == proved
-    backwards = without_composition_offsets(
-        make_clip(tmp_path / "b.mp4", frames=40, b_frames=2), tmp_path / "backwards.mp4"
-    )
-    header = probe(backwards)
-    assert rough_timeline(backwards, header).identity == "pts"
-    assert read_timeline(backwards, header).identity == "index"

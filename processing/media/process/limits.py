@@ -33,7 +33,7 @@ class Limits:
 LIMITS: dict[str, Limits] = {
     "layers": Limits(cpu_seconds=5, output_bytes=0, wall_seconds=10, stall_seconds=10),
     "probe": Limits(cpu_seconds=8, output_bytes=0, wall_seconds=10, stall_seconds=10),
-    "metadata": Limits(cpu_seconds=3600, output_bytes=0, wall_seconds=3600),
+    "metadata": Limits(cpu_seconds=3600, output_bytes=_GIB, wall_seconds=3600),
     "diagnose": Limits(cpu_seconds=3600, output_bytes=0, wall_seconds=3600),
     "plan": Limits(cpu_seconds=3600, output_bytes=_GIB, wall_seconds=3600),
     "segment": Limits(cpu_seconds=7200, output_bytes=8 * _GIB, wall_seconds=3600),

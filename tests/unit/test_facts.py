@@ -1,0 +1,51 @@
+"""What the metadata operation read is what the others start from, and its lack costs time, never another answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from processing.media import facts as facts_module
+from processing.media import wire
+from processing.media.facts import known_facts, read_facts, write_facts
+from processing.media.operations import OPERATIONS
+from processing.media.requests import DiagnoseRequest, MetadataRequest, PlanRequest
+from processing.media.specs import Plan
+from tests.clips import make_clip
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "a.mp4", frames=60, gop=12, noise_sigma=6.0, audio=["aac"])
+
+
+def _planned(source: Path, folder: Path, facts: str | None) -> bytes:
+    request = DiagnoseRequest(source=str(source), preset="auto", facts=facts)
+    chosen = OPERATIONS["diagnose"].function(request, lambda frames: None)
+    output = folder / f"plan-{facts is None}.json"
+    plan = PlanRequest(source=str(source), source_digest="", chosen=chosen, output=str(output), facts=facts)
+    OPERATIONS["plan"].function(plan, lambda frames: None)
+    return output.read_bytes()
+
+
+def test_a_plan_is_the_same_with_facts_and_without(source: Path, tmp_path: Path) -> None:
+    written = str(tmp_path / "facts.json")
+    OPERATIONS["metadata"].function(MetadataRequest(source=str(source), output=written), lambda frames: None)
+    assert known_facts(source, written) == read_facts(source)
+    assert _planned(source, tmp_path, written) == _planned(source, tmp_path, None)
+
+
+def test_a_timeline_is_proved_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = tmp_path / "facts.json"
+    facts = read_facts(source)
+    write_facts(replace(facts, timeline=replace(facts.timeline, repaired=7)), written)
+    monkeypatch.setattr(facts_module, "read_timeline", pytest.fail)
+    assert wire.from_json(_planned(source, tmp_path, str(written)), Plan).timeline.repaired == 7
+
+
+def test_facts_of_another_version_are_read_again(source: Path, tmp_path: Path) -> None:
+    written = tmp_path / "facts.json"
+    written.write_text('{"probe": {}}')
+    assert known_facts(source, str(written)) == read_facts(source)
