@@ -80,6 +80,26 @@ def worker_lost(step: Step) -> None:
         jobs.record(job, "step_lost", data={"step": step.kind, "index": step.index, "attempt": step.attempt})
 
 
+@transaction.atomic
+def system_ended() -> int:
+    """Queue again whatever ran when everything ended at once; return how many steps.
+
+    Whoever kills a system is no fault of a video, but one that takes the system down each time must not do so for ever.
+    """
+    released = steps.release_all()
+    most = settings.VIDEOPROC_RESTARTS
+    for step in released:
+        if step.restarts < most:
+            continue
+        try:
+            job = jobs.lock(step.job_id, epoch=step.epoch)
+        except JobClosed:
+            continue
+        detail = f"{step.kind} {step.index}: the whole system ended {most} times while it ran"
+        _fail(job, "worker_lost", detail, retryable=True)
+    return len(released)
+
+
 def _fail(job: Job, code: str, detail: str, *, retryable: bool) -> None:
     error = {"code": code, "detail": detail, "retryable": retryable}
     fields: dict[str, Any] = {"error_code": code, "error_detail": detail, "error_retryable": retryable}

@@ -171,6 +171,9 @@ class Step(models.Model):
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveSmallIntegerField(default=0)
     losses = models.PositiveSmallIntegerField(default=0)
+    restarts = models.PositiveSmallIntegerField(
+        db_default=0, default=0, help_text="How often everything ended while it ran, in the embedded mode."
+    )
     worker = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     hinted_at = models.DateTimeField(null=True, blank=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
-from processing.state import step as steps
+from processing import failures
 from videoproc.servers.process import Command, Process, start, tail
 from videoproc.servers.valkey import Valkey
 
@@ -85,7 +85,7 @@ class Embedded:
         """
         self._valkey.start()
         call_command("migrate", interactive=False, verbosity=0)
-        if left := steps.release_all():
+        if left := failures.system_ended():
             logger.warning("the system ended in the middle of %d steps, they go on", left)
         for child in self._children:
             self._start(child)

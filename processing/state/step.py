@@ -132,12 +132,16 @@ def release_strays(worker: str, held: Iterable[Claim], *, older_than_seconds: fl
     return strays.exclude(known).update(state=State.QUEUED, lease_until=None, hinted_at=None)
 
 
-def release_all() -> int:
-    """Queue again, without a strike, all that runs: for who knows that no worker lives, as when everything was killed.
+def release_all() -> list[Step]:
+    """Queue again all that runs, and return it as it is then: for who knows that no worker lives, all was killed.
 
-    Should one live on after all, it is fenced.
+    It is no strike, but counted. Should a worker live on after all, it is fenced.
     """
-    return Step.objects.filter(state=State.RUNNING).update(state=State.QUEUED, lease_until=None, hinted_at=None)
+    running = list(Step.objects.filter(state=State.RUNNING).values_list("pk", flat=True))
+    Step.objects.filter(pk__in=running, state=State.RUNNING).update(
+        state=State.QUEUED, restarts=F("restarts") + 1, lease_until=None, hinted_at=None
+    )
+    return list(Step.objects.filter(pk__in=running))
 
 
 def advance(held: Claim, frames_done: int) -> None:

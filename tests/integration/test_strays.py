@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pytest_django import Settings
 
-from processing.models import Step
+from processing import failures
+from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.errors import Fenced
 from tests import rows
@@ -16,11 +18,26 @@ Kind = Step.Kind
 def test_all_that_ran_is_queued_again_without_a_strike_and_its_holder_is_fenced() -> None:
     job = rows.accepted()
     held = rows.claimed(job, Kind.METADATA)
-    assert steps.release_all() == 1
+    assert failures.system_ended() == 1
     step = Step.objects.get(job=job)
-    assert (step.state, step.losses, step.lease_until) == (Step.State.QUEUED, 0, None)
+    assert (step.state, step.losses, step.restarts, step.lease_until) == (Step.State.QUEUED, 0, 1, None)
     with pytest.raises(Fenced):
         steps.finish(held)
+
+
+def test_a_video_that_takes_everything_down_each_time_is_given_up(settings: Settings) -> None:
+    settings.VIDEOPROC_RESTARTS = 3
+    killer, good = rows.accepted(), rows.accepted()
+    rows.finished(good)
+    for _ in range(3):
+        killer.refresh_from_db()
+        assert killer.state != Job.State.FAILED
+        rows.claimed(killer, Kind.METADATA)
+        assert failures.system_ended() == 1
+    killer.refresh_from_db()
+    assert (killer.state, killer.error_code, killer.error_retryable) == (Job.State.FAILED, "worker_lost", True)
+    assert "ended 3 times" in killer.error_detail
+    assert failures.system_ended() == 0
 
 
 def test_a_claim_nobody_knows_of_is_queued_again_without_a_strike() -> None:

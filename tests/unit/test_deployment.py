@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from celery_app import app
 from processing.doctor import DEAD_LETTERS
@@ -102,7 +103,7 @@ def test_the_broker_knows_the_queues_that_its_policies_speak_of() -> None:
     assert work["dead-letter-exchange"] == definitions["bindings"][0]["source"] == DEAD_LETTERS
     timeout = re.search(r"^consumer_timeout = (\d+)$", (ROOT / "deploy/rabbitmq/videoproc.conf").read_text(), re.M)
     assert timeout
-    assert int(timeout[1]) / 1000 > max(limits.wall_seconds for limits in LIMITS.values())
+    assert int(timeout[1]) / 1000 > max(settings.VIDEOPROC_STEP_SECONDS, *(x.wall_seconds for x in LIMITS.values()))
 
 
 def test_ports_are_published_on_loopback_unless_told_otherwise(compose: dict[str, Any]) -> None:
