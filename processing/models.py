@@ -9,7 +9,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 
 
 class Job(models.Model):
@@ -43,7 +43,9 @@ class Job(models.Model):
     client_id = models.CharField(max_length=64)
     audience = models.CharField(max_length=40, help_text="Digest of owner and client id: whom the live messages reach.")
     preset = models.CharField(max_length=32)
-    parameters = models.JSONField(default=dict, blank=True, help_text="What was asked for beside the preset.")
+    parameters = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), blank=True, help_text="Asked for beside the preset."
+    )
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     metadata_state = models.CharField(max_length=12, choices=MetadataState.choices, default=MetadataState.QUEUED)
     number = models.PositiveIntegerField(default=1, help_text="The how manieth of its owner's jobs: their turn.")

@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='job',
             name='parameters',
-            field=models.JSONField(blank=True, default=dict, help_text='What was asked for beside the preset.'),
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='Asked for beside the preset.'),
         ),
     ]
