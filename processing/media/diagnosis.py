@@ -25,6 +25,7 @@ from processing.media.enhancement.planes import luma_bounds
 from processing.media.errors import Damaged
 from processing.media.findings import RunFindings, measure_run
 from processing.media.measures import is_other_scene, percentile
+from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
 from processing.media.specs import Bars, Diagnosis, Encoding, MediaProbe, RunMeasure, Timeline
@@ -52,12 +53,14 @@ BOTTOM_FIRST = frozenset({"bb", "tb"})
 HISTOGRAM_STEPS = 32
 
 
-def diagnose(path: Path, probe: MediaProbe, timeline: Timeline) -> Diagnosis:
-    """Return what at most 8 runs of 3 frames tell of the video at `path`.
+def diagnose(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Parameters = NONE_GIVEN) -> Diagnosis:
+    """Return what at most 8 runs of 3 frames tell of the video at `path`, at the size that it will have.
+
+    Fields, blocks and bars are looked at in the source's own size: scaling mixes them.
 
     Raises Damaged when not one frame could be decoded, and what open_source raises.
     """
-    encoding = choose_encoding(probe.video)
+    encoding = choose_encoding(probe.video, parameters)
     # Stamps that were mended are no guide for a seek.
     places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
     seeks = [(timeline.pts[start] if start else None, count) for start, count in places]
@@ -179,7 +182,10 @@ def _threads(probe: MediaProbe) -> int:
 
 def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | None, count: int) -> list[RunFindings]:
     """Return what up to `count` runs of consecutive frames from a place on show; nothing where none can be decoded."""
-    normaliser = Normaliser(encoding)
+    normaliser, own = Normaliser(encoding), choose_encoding(probe.video)
+    # HDR is not interlaced, and its tables take seconds.
+    is_scaled = own.height_px != encoding.height_px and probe.video.hdr == "none"
+    unscaled = Normaliser(own) if is_scaled else None
     bounds = luma_bounds(encoding.colour.range)
     return [
         measure_run(
@@ -188,6 +194,7 @@ def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | Non
             pts=run[0].pts or 0,
             flagged_interlaced=sum(frame.interlaced_frame for frame in run),
             most_px=MOST_MEASURED_PX,
+            unscaled=[unscaled.planes(frame) for frame in run] if unscaled else None,
         )
         for run in _runs_from(path, probe, seek_pts, count)
     ]

@@ -66,11 +66,24 @@ def written_aspect(aspect: Fraction) -> Fraction:
     return aspect.limit_denominator(MAX_ASPECT)
 
 
+def _rate_cap(encoding: Encoding) -> list[str]:
+    """Return the cap of the rate as both libraries name it: a buffer of one second, half full at a segment's start.
+
+    Segments are encoded apart, so each may bring half a second's worth more than its share, not a whole buffer.
+    """
+    cap = encoding.max_bitrate_kbps
+    return [] if cap is None else [f"vbv-maxrate={cap}", f"vbv-bufsize={cap}", "vbv-init=0.5"]
+
+
 def _x264(encoding: Encoding, keyint: int) -> str:
     # stitchable: headers independent of the content. The aspect goes to x264 itself: FFmpeg's wrapper rounds it to 12
     # bits.
     aspect = written_aspect(encoding.sample_aspect)
-    return f"cpu-independent=1:stitchable=1:keyint={keyint}:sar={aspect.numerator}\\:{aspect.denominator}"
+    parameters = [
+        *("cpu-independent=1", "stitchable=1", f"keyint={keyint}"),
+        f"sar={aspect.numerator}\\:{aspect.denominator}",
+    ]
+    return ":".join(parameters + _rate_cap(encoding))
 
 
 def _x265(encoding: Encoding, keyint: int) -> str:
@@ -82,7 +95,7 @@ def _x265(encoding: Encoding, keyint: int) -> str:
         parameters.append(f"master-display={_mastering_display(encoding.mastering_display)}")
     if encoding.light_level is not None:
         parameters.append(f"max-cll={_light_level(encoding.light_level)}")
-    return ":".join(parameters)
+    return ":".join(parameters + _rate_cap(encoding))
 
 
 def _mastering_display(display: MasteringDisplay) -> str:

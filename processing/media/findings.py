@@ -64,11 +64,23 @@ class RunFindings:
 
 
 def measure_run(
-    pictures: list[Planes], black: int, white: int, *, pts: int, flagged_interlaced: int, most_px: int
+    pictures: list[Planes],
+    black: int,
+    white: int,
+    *,
+    pts: int,
+    flagged_interlaced: int,
+    most_px: int,
+    unscaled: list[Planes] | None = None,
 ) -> RunFindings:
-    """Return what consecutive pictures show; of greater ones than `most_px` wide or high the centre is measured."""
-    bars = bars_of(pictures[len(pictures) // 2].y, black)
-    pictures = [centre(picture, most_px) for picture in pictures]
+    """Return what consecutive pictures show; of greater ones than `most_px` wide or high the centre is measured.
+
+    `unscaled` are the same pictures in the source's size where that is another one: fields, blocks and bars are theirs.
+    """
+    own = unscaled or pictures
+    bars = bars_of(own[len(own) // 2].y, black)
+    own = [centre(picture, most_px) for picture in own]
+    pictures = [centre(picture, most_px) for picture in pictures] if unscaled else own
     middle = pictures[len(pictures) // 2]
     seconds: list[Planes | None] = [*pictures[1:]] or [None]
     pairs = list(zip(pictures, seconds, strict=False))
@@ -88,8 +100,8 @@ def measure_run(
         colour=colour_evidence(_without_bars(middle, black), black, white),
         signature=signatures[len(pictures) // 2],
         sharpness=edge_steepness(middle.y, sigma),
-        combing=combing(middle.y, sigma),
-        blocking=blocking(middle.y),
+        combing=combing(own[len(own) // 2].y, sigma),
+        blocking=blocking(own[len(own) // 2].y),
         flicker=None if cuts else _flicker(pictures),
         cuts=cuts,
         sigma_luma=sigma_luma,
@@ -100,7 +112,7 @@ def measure_run(
             for a, b in pairs
             for i in (1, 2)
         ],
-        field_order=[field_order(a.y, b.y) for a, b in pairwise(pictures)],
+        field_order=[field_order(a.y, b.y) for a, b in pairwise(own)],
     )
 
 

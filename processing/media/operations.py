@@ -77,7 +77,7 @@ def _metadata(request: MetadataRequest, report: Report) -> Metadata:
 def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     facts = known_facts(source, request.facts)
-    diagnosis = diagnose(source, facts.probe, facts.timeline)
+    diagnosis = diagnose(source, facts.probe, facts.timeline, request.parameters)
     enhancement = choose(request.preset, diagnosis, facts.probe, request.parameters)
     return Chosen(diagnosis=diagnosis, enhancement=enhancement)
 

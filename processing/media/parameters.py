@@ -107,8 +107,23 @@ class Parameters:
     deinterlace: bool | None = _declared(
         "boolean", "Whether fields become whole pictures, whatever was measured.", operation="deinterlace"
     )
+    max_height_px: int | None = _declared(
+        "integer",
+        "Greatest height of the result as it is seen; a higher picture is scaled down, none is enlarged.",
+        lowest=144,
+        highest=4320,
+        multiple_of=2,
+        unit="px",
+    )
     crf: float | None = _declared(
         "number", "Quality of the encoder; lower is better and larger.", lowest=14, highest=35
+    )
+    max_bitrate_kbps: int | None = _declared(
+        "integer",
+        "Cap of the picture's bitrate; where it is reached, quality gives way.",
+        lowest=200,
+        highest=200_000,
+        unit="kbit/s",
     )
 
     @property

@@ -18,6 +18,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from processing.media.enhancement.planes import Plane, Planes
+from processing.media.sizes import even
 from processing.media.specs import Encoding
 
 PLANAR_FORMATS = frozenset({"yuv420p", "yuvj420p"})
@@ -38,7 +39,7 @@ class Normaliser:
 
     def __init__(self, encoding: Encoding) -> None:
         self.resized_frames = 0
-        """Frames whose own size was not the planned one: a source that changes its size midway."""
+        """Frames whose own size was not the planned one: the height is limited, or the source changes its size."""
         self._encoding = encoding
         self._reformatter = VideoReformatter()
         self._tone_mapping: tuple[tuple[int, int, str], Graph] | None = None
@@ -107,15 +108,6 @@ class Normaliser:
     @property
     def _is_full_range(self) -> bool:
         return self._encoding.colour.range == "full"
-
-
-def even(size_px: int) -> int:
-    """Return a size that 4:2:0 can hold: the next even number.
-
-    >>> even(641), even(640)
-    (642, 640)
-    """
-    return size_px + size_px % 2
 
 
 def top_down(frame: VideoFrame) -> VideoFrame:

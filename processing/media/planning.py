@@ -15,8 +15,8 @@ from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.pictures import even
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
+from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import (
     Colour,
     Diagnosis,
@@ -56,8 +56,8 @@ def make_plan(
 
     `is_damaged` says that decoding met errors, so that the packets are not passed on.
     """
-    encoding = _as_asked(choose_encoding(probe.video), parameters, faithful=not enhancement.choices)
-    is_own_encoding = is_damaged or parameters.crf is not None
+    encoding = _as_asked(choose_encoding(probe.video, parameters), parameters, faithful=not enhancement.choices)
+    is_own_encoding = is_damaged or _asks_for_encoding(probe.video, parameters)
     video = "encode" if is_own_encoding else video_mode(probe, timeline, enhancement)
     is_copy = video == "copy"
     refuse_unwritable(timeline, output_time_base(probe.video.time_base))
@@ -77,7 +77,7 @@ def make_plan(
             TARGETS_SECONDS if probe.video.hdr == "none" else HDR_TARGETS_SECONDS,
             warmup_frames=WARMUP_FRAMES + (LOOK_BACK_FRAMES if is_deinterlaced else 0),
         ),
-        warnings=_warnings(probe, timeline, diagnosis, is_copy=is_copy, is_deinterlaced=is_deinterlaced),
+        warnings=_warnings(probe, timeline, diagnosis, encoding, is_copy=is_copy, is_deinterlaced=is_deinterlaced),
     )
 
 
@@ -98,16 +98,27 @@ def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) 
     return "copy" if is_playable and is_sound and not enhancement.choices else "encode"
 
 
-def choose_encoding(video: VideoStream) -> Encoding:
-    """Return how pictures are written: even sizes, the source's aspect, rotation and colour, ticks fine enough."""
+def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN) -> Encoding:
+    """Return how pictures are written: even sizes, the source's aspect, rotation and colour, ticks fine enough.
+
+    A limit of height and a cap of the bitrate are as a person asked for.
+    """
+    width, height = planned_size(video, parameters.max_height_px)
     return Encoding(
-        width_px=even(video.width_px),
-        height_px=even(video.height_px),
+        width_px=width,
+        height_px=height,
+        max_bitrate_kbps=parameters.max_bitrate_kbps,
         sample_aspect=video.sample_aspect,
         rotation_degrees=video.rotation_degrees,
         colour=output_colour(video),
         time_base=output_time_base(video.time_base),
     )
+
+
+def _asks_for_encoding(video: VideoStream, parameters: Parameters) -> bool:
+    """Return whether the source's own packets cannot be what a person asked for."""
+    asked = (parameters.crf, parameters.max_bitrate_kbps)
+    return any(value is not None for value in asked) or is_scaled(video, parameters.max_height_px)
 
 
 def _as_asked(encoding: Encoding, parameters: Parameters, *, faithful: bool) -> Encoding:
@@ -140,7 +151,13 @@ def output_time_base(time_base: Fraction) -> Fraction:
 
 
 def _warnings(
-    probe: MediaProbe, timeline: Timeline, diagnosis: Diagnosis, *, is_copy: bool, is_deinterlaced: bool
+    probe: MediaProbe,
+    timeline: Timeline,
+    diagnosis: Diagnosis,
+    encoding: Encoding,
+    *,
+    is_copy: bool,
+    is_deinterlaced: bool,
 ) -> tuple[str, ...]:
     video = probe.video
     subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
@@ -150,7 +167,7 @@ def _warnings(
         "bit_depth_reduced": video.bit_depth > 8 and not is_copy,
         "chroma_reduced": not is_copy and _loses_chroma(video.pixel_format),
         "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
-        "size_padded": not is_copy and bool(video.width_px % 2 or video.height_px % 2),
+        "size_padded": not is_copy and (encoding.width_px > video.width_px or encoding.height_px > video.height_px),
         "interlaced_kept": diagnosis.is_interlaced and not is_deinterlaced,
         "cover_art_dropped": any(stream.is_cover_art and not is_carried_cover(stream) for stream in probe.other),
         "subtitles_dropped": any(stream.codec not in TEXT_CODECS for stream in subtitles),

@@ -305,6 +305,8 @@ class Encoding:
     bit_depth: Literal[8, 10] = 8
     crf: float = 20.0
     """Each encoder's own scale: x265 reaches at 21 what x264 does at 20."""
+    max_bitrate_kbps: int | None = None
+    """Cap of the rate over any second or so (kilobits a second), beside the quality; None for none."""
     x264_preset: str = "veryfast"
     x265_preset: str = "superfast"
     """As good as x264's veryfast at a tenth less size, for four times its CPU; veryfast takes half as long again for

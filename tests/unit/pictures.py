@@ -14,6 +14,7 @@ from processing.media.specs import (
     Enhancement,
     MediaProbe,
     RunMeasure,
+    Timeline,
     ToneCurve,
     VideoStream,
 )
@@ -126,6 +127,24 @@ def media_probe(**changes: object) -> MediaProbe:
         other=(),
         chapters=(),
         tags={},
+    )
+
+
+def even_timeline(frames: int = 10) -> Timeline:
+    """Return the timeline of that many frames at 25 a second, the first one a keyframe."""
+    return Timeline(
+        time_base=Fraction(1, 90_000),
+        pts=tuple(range(0, 3600 * frames, 3600)),
+        keyframes=(0,),
+        identity="pts",
+        last_duration=3600,
+        frames_from_header=frames,
+        packets_from_scan=frames,
+        frames_from_scan=frames,
+        discarded_from_scan=0,
+        repaired=0,
+        is_variable_rate=False,
+        keyframe_spacing_seconds=(0.0, 0.0, 0.0),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -147,6 +148,28 @@ def test_keyframes_come_every_four_seconds_at_the_latest(tmp_path: Path) -> None
     gaps = [later - earlier for earlier, later in pairwise(keyframes)]
     assert len(gaps) >= 2
     assert max(gaps) <= 40 * 3000
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_rate_cap_holds_over_every_second(tmp_path: Path, codec: Literal["h264", "hevc"]) -> None:
+    random = np.random.default_rng(3)
+    noise = [random.integers(16, 235, (96, 160), np.uint8) for _ in range(100)]
+    grey = np.full((48, 80), 128, np.uint8)
+
+    def seconds(cap: int | None) -> list[int]:
+        encoding = replace(ENCODING, codec=codec, max_bitrate_kbps=cap)
+        with SegmentEncoder(tmp_path / "a", encoding, Fraction(25), [0, 1200]) as encoder:
+            for number, luma in enumerate(noise):
+                encoder.encode(frame_of(Planes(luma, grey, grey)), (number + 2) * 1200)
+            encoder.close()
+        with av.open(tmp_path / "a", format="mp4") as container:
+            sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+        return [8 * sum(sizes[start : start + 25]) for start in range(75)]
+
+    assert min(seconds(None)) > 1_000_000
+    capped = seconds(400)
+    assert max(capped) <= 1.5 * 400_000
+    assert sum(capped[::25]) <= 1.2 * 3 * 400_000
 
 
 def test_segments_play_one_after_the_other_under_a_playlist(segments: list[Path], tmp_path: Path) -> None:

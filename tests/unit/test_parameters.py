@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from processing.media.enhancement.presets import choose
 from processing.media.enhancement.strength import scaled
 from processing.media.parameters import NONE_GIVEN, PARAMETERS, BadParameters, Parameters, checked
 from processing.media.planning import make_plan
-from processing.media.specs import Enhancement, Plan, Timeline
-from tests.unit.pictures import diagnosis, media_probe, run_measures
+from processing.media.specs import Enhancement, Plan
+from tests.unit.pictures import diagnosis, even_timeline, media_probe, run_measures
 
 DARK = {"runs": run_measures(38.0, 42.0, 45.0), "mean_luma": 44.0, "black_luma": 17.0, "white_luma": 110.0}
 
@@ -40,7 +39,8 @@ def test_the_ends_of_each_range_are_taken_and_what_lies_beyond_is_not(parameter:
         refused: list[object] = [0, 1, "true"]
     else:
         taken = [parameter.lowest, parameter.highest]
-        refused = [parameter.lowest - 2, parameter.highest + 2, math.nan, math.inf, True, "1", [1], {}]
+        refused = [parameter.lowest + 0.3] if parameter.kind == "integer" else []
+        refused += [parameter.lowest - 2, parameter.highest + 2, math.nan, math.inf, True, "1", [1], {}]
     for value in taken:
         assert checked({parameter.name: value}).given == {parameter.name: value}
     for value in refused:
@@ -65,6 +65,8 @@ def test_every_fault_is_told() -> None:
         ("glow", "unknown_parameter"),
     ]
     assert caught.value.faults[0].sentence == "Must be 0 to 2 times the measured noise."
+    with pytest.raises(BadParameters, match="max_height_px: Must be even, 144 to 4320 px"):
+        checked({"max_height_px": 721})
 
 
 def test_parameters_survive_the_wire() -> None:
@@ -117,28 +119,20 @@ def test_strength_one_changes_nothing() -> None:
 
 
 def plan(parameters: dict[str, object], **changes: object) -> Plan:
-    timeline = Timeline(
-        time_base=Fraction(1, 90_000),
-        pts=tuple(range(0, 36_000, 3600)),
-        keyframes=(0,),
-        identity="pts",
-        last_duration=3600,
-        frames_from_header=10,
-        packets_from_scan=10,
-        frames_from_scan=10,
-        discarded_from_scan=0,
-        repaired=0,
-        is_variable_rate=False,
-        keyframe_spacing_seconds=(0.4, 0.4, 0.4),
-    )
-    asked = checked(parameters)
-    found = diagnosis(**changes)
-    return make_plan("", media_probe(), timeline, found, choose("auto", found, media_probe(), asked), parameters=asked)
+    asked, found = checked(parameters), diagnosis(**changes)
+    chosen = choose("auto", found, media_probe(), asked)
+    return make_plan("", media_probe(), even_timeline(), found, chosen, parameters=asked)
 
 
-def test_a_quality_that_is_asked_for_is_encoded_at() -> None:
+def test_an_encoding_that_is_asked_for_is_made_even_of_what_is_left_alone() -> None:
     assert plan({}).video == "copy"
     assert plan({}, noise_sigma_luma=6.0).encoding.crf == 20.0
     assert plan({"crf": 28}, noise_sigma_luma=6.0).encoding.crf == 28.0
     asked = plan({"crf": 28})
     assert (asked.video, asked.encoding.crf, asked.enhancement.choices) == ("encode", 28.0, ())
+    assert asked.enhancement.reasons[-1] == "crf 28: asked for"
+    capped = plan({"max_bitrate_kbps": 900})
+    assert (capped.video, capped.encoding.max_bitrate_kbps) == ("encode", 900)
+    assert capped.enhancement.reasons[-1] == "max_bitrate_kbps 900: asked for"
+    assert plan({"max_height_px": 720}).video == "encode"
+    assert plan({"max_height_px": 1080}).video == "copy"

@@ -17,6 +17,7 @@ from processing.media.enhancement.planes import luma_bounds
 from processing.media.enhancement.strength import scaled
 from processing.media.enhancement.tone import MOST_GAIN, brightened, lift_for, tone_table
 from processing.media.parameters import NONE_GIVEN, Parameters
+from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe, ToneCurve
 
 BLACK_LEVEL = 0.03
@@ -130,7 +131,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Parameters = NONE_GIVEN) -> Enhancement:
     """Return what to do about a video so diagnosed; KeyError when `preset` is none of PRESETS."""
-    wanted = _overridden(PRESETS[preset], parameters)
+    is_limited = is_scaled(probe.video, parameters.max_height_px)
+    wanted = _overridden(PRESETS[preset], parameters, is_limited)
     denoise, noise_reason = _denoise(wanted, diagnosis, parameters.denoise)
     brighter, table, tone_reason = _tone(wanted, diagnosis, probe, parameters.lift)
     sharpen, sharpness_reason = _sharpen(wanted, diagnosis, parameters.sharpen)
@@ -144,7 +146,7 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Par
     enhancement = Enhancement(
         preset=wanted.name,
         choices=tuple(choice for choice in choices if choice.strength > 0.0),
-        reasons=(interlacing_reason, noise_reason, tone_reason, sharpness_reason),
+        reasons=(interlacing_reason, noise_reason, tone_reason, sharpness_reason, *_output_reasons(probe, parameters)),
         noise_sigma_luma=diagnosis.noise_sigma_luma,
         noise_sigma_chroma=diagnosis.noise_sigma_chroma,
         tone=(ToneCurve(pts=0, table=table),) if table else (),
@@ -153,14 +155,33 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Par
     return enhancement if parameters.strength is None else scaled(enhancement, parameters.strength, parameters.decided)
 
 
-def _overridden(preset: Preset, parameters: Parameters) -> Preset:
-    """Return the preset as it is where a person decides: a lift that is asked for needs no dark picture."""
+def _overridden(preset: Preset, parameters: Parameters, is_limited: bool) -> Preset:
+    """Return the preset as it is where a person decides.
+
+    A lift that is asked for needs no dark picture, and scaling needs whole ones: it would mix the fields.
+    """
     if parameters.lift is not None:
         aim = preset.brightness_aim or PRESETS["auto"].brightness_aim
         preset = replace(preset, lift=parameters.lift, low_key=1.0, dark_below=aim, brightness_aim=aim)
     if parameters.deinterlace is not None:
-        preset = replace(preset, deinterlace=parameters.deinterlace)
-    return preset
+        return replace(preset, deinterlace=parameters.deinterlace)
+    return replace(preset, deinterlace=True) if is_limited else preset
+
+
+def _output_reasons(probe: MediaProbe, parameters: Parameters) -> tuple[str, ...]:
+    """Return a sentence for each thing asked for that concerns the result's form."""
+    video, reasons = probe.video, []
+    if parameters.max_height_px is not None:
+        width, height = planned_size(video, parameters.max_height_px)
+        form = f"max_height_px {parameters.max_height_px}: asked for"
+        is_limited = is_scaled(video, parameters.max_height_px)
+        change = f"{video.width_px}x{video.height_px} to {width}x{height}" if is_limited else "not reached"
+        reasons.append(f"{form}, {change}")
+    if parameters.crf is not None:
+        reasons.append(f"crf {parameters.crf:g}: asked for")
+    if parameters.max_bitrate_kbps is not None:
+        reasons.append(f"max_bitrate_kbps {parameters.max_bitrate_kbps}: asked for")
+    return tuple(reasons)
 
 
 def has_deinterlacing(enhancement: Enhancement) -> bool:
