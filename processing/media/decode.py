@@ -7,14 +7,16 @@ container is worth; nothing is left out without being counted, and no error of t
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import av
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from processing.media.errors import ResourceExceeded, TimelineMismatch
 from processing.media.pictures import top_down
@@ -46,13 +48,22 @@ class DecodeTally:
 
 
 def raw_frames(
-    path: Path, stream_index: int, tally: DecodeTally, *, threads: int = 1, seek_pts: int | None = None
+    path: Path,
+    stream_index: int,
+    tally: DecodeTally,
+    *,
+    threads: int = 1,
+    seek_pts: int | None = None,
+    wanted: Iterable[int] = (),
 ) -> Generator[VideoFrame, None, None]:
     """Yield what the decoder gives for one stream, in its output order; errors and corrupt frames count in `tally`.
 
     From the first packet, or from the first keyframe the container finds for `seek_pts` (ticks of the stream), which
     may lie anywhere: a seek is a hint. Then the pictures that lead that keyframe in display order are left out, since
     they refer to frames before it. A packet the decoder refuses is counted and passed over.
+
+    With `wanted`, stamps of frames, nothing is decoded beyond the packets that carry them: a decoder holds pictures
+    back for those that may come before, and would be fed on for nothing. Where one is missing, decoding goes on.
     """
     with open_source(path) as container:
         stream = stream_at(container, stream_index)
@@ -65,7 +76,7 @@ def raw_frames(
             except av.error.FFmpegError:
                 # Some containers cannot seek at all, and say so only when asked (MXF without an index).
                 return
-        for packet in chain(packets_of(container, stream), [None]):
+        for packet in chain(_until(wanted, packets_of(container, stream)), [None]):
             if is_waiting and packet is not None:
                 if not packet.is_keyframe or packet.pts is None or packet.is_discard:
                     continue
@@ -84,6 +95,18 @@ def raw_frames(
                 tally.frames += 1
                 tally.corrupt_frames += frame.is_corrupt
                 yield top_down(frame)
+
+
+def _until(wanted: Iterable[int], packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+    """Yield packets until those of all the `wanted` stamps were among them; all packets where none is wanted."""
+    missing = set(wanted)
+    if not missing:
+        yield from packets
+    for packet in packets:
+        yield packet
+        missing.discard(packet.pts)  # type: ignore[arg-type]  # None is among no stamps
+        if not missing:
+            return
 
 
 def decode_all(path: Path, probe: MediaProbe, timeline: Timeline, *, threads: int = 1) -> FrameReader:

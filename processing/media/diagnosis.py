@@ -63,12 +63,12 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Para
     encoding = choose_encoding(probe.video, parameters)
     # Stamps that were mended are no guide for a seek.
     places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
-    seeks = [(timeline.pts[start] if start else None, count) for start, count in places]
     with ThreadPoolExecutor(_threads(probe)) as pool:
-        runs = [run for found in pool.map(lambda seek: _look(path, probe, encoding, *seek), seeks) for run in found]
+        looks = pool.map(lambda place: _look(path, probe, encoding, timeline, *place), places)
+        runs = [run for found in looks for run in found]
     if not runs:
         # Seeking leads nowhere here.
-        runs = _look(path, probe, encoding, None, _most_runs(probe))
+        runs = _look(path, probe, encoding, None, 0, _most_runs(probe))
     if not runs:
         raise Damaged("not one frame could be decoded")
     return summarised(runs, probe, *luma_bounds(encoding.colour.range))
@@ -180,7 +180,9 @@ def _threads(probe: MediaProbe) -> int:
     return min(len(os.sched_getaffinity(0)), MOST_THREADS) if probe.video.hdr == "none" else 1
 
 
-def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | None, count: int) -> list[RunFindings]:
+def _look(
+    path: Path, probe: MediaProbe, encoding: Encoding, timeline: Timeline | None, start: int, count: int
+) -> list[RunFindings]:
     """Return what up to `count` runs of consecutive frames from a place on show; nothing where none can be decoded."""
     normaliser, own = Normaliser(encoding), choose_encoding(probe.video)
     # HDR is not interlaced, and its tables take seconds.
@@ -196,14 +198,23 @@ def _look(path: Path, probe: MediaProbe, encoding: Encoding, seek_pts: int | Non
             most_px=MOST_MEASURED_PX,
             unscaled=[unscaled.planes(frame) for frame in run] if unscaled else None,
         )
-        for run in _runs_from(path, probe, seek_pts, count)
+        for run in _runs_from(path, probe, timeline, start, count)
     ]
 
 
-def _runs_from(path: Path, probe: MediaProbe, seek_pts: int | None, count: int) -> Iterator[list[VideoFrame]]:
-    """Yield up to `count` runs from a keyframe on, none where the container cannot seek there."""
+def _runs_from(
+    path: Path, probe: MediaProbe, timeline: Timeline | None, start: int, count: int
+) -> Iterator[list[VideoFrame]]:
+    """Yield up to `count` runs from keyframe `start` on, none where the container cannot seek there.
+
+    Without a timeline they are looked for from the start of the file.
+    """
+    seek_pts = timeline.pts[start] if timeline and start else None
+    # Where each packet is known to be one frame, no more are decoded than the runs need.
+    is_one_each = timeline is not None and timeline.frames_from_decode is None
+    wanted = timeline.pts[start : start + (count - 1) * RUN_STRIDE + RUN_FRAMES] if timeline and is_one_each else ()
     run: list[VideoFrame] = []
-    with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts)) as frames:
+    with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts, wanted=wanted)) as frames:
         for offset, frame in enumerate(frames):
             if offset % RUN_STRIDE < RUN_FRAMES:
                 run.append(frame)

@@ -25,7 +25,9 @@ MAX_PACKETS = 2_000_000
 MAX_LAST_SECONDS = 3600
 """A last frame that claims to be shown for longer has the usual duration instead."""
 CHECKED_FRAMES = 18
-"""Decoder output compared with the packets at the start and at a later keyframe: longer than any reordering."""
+"""Decoder output compared with the packets at the start: longer than any reordering."""
+CHECKED_LATER = 8
+"""And at a later keyframe: there a reader of a segment looks again, and says so where this was too short."""
 STEADY_TICKS = 2
 STEADY_SHARE = 0.05
 """Distances between frames that differ by no more than rounding does are one rate."""
@@ -101,8 +103,8 @@ def _checked(path: Path, stream_index: int, scan: Scan) -> tuple[int, ...] | Non
     """
     keys = [pts for pts in scan.key_bytes if pts > scan.pts[:CHECKED_FRAMES][-1]]
     with ThreadPoolExecutor(2) as pool:
-        later = pool.submit(_run, path, stream_index, keys[len(keys) // 2]) if keys else None
-        opening = _run(path, stream_index, None)
+        later = pool.submit(_run_later, path, stream_index, scan, keys[len(keys) // 2]) if keys else None
+        opening = _run(path, stream_index, CHECKED_FRAMES)
         run = later.result() if later else ()
     if not opening:
         return None
@@ -116,11 +118,18 @@ def _checked(path: Path, stream_index: int, scan: Scan) -> tuple[int, ...] | Non
     return expected
 
 
-def _run(path: Path, stream_index: int, seek_pts: int | None) -> tuple[int, ...]:
+def _run_later(path: Path, stream_index: int, scan: Scan, keyframe: int) -> tuple[int, ...]:
+    start = bisect_left(scan.pts, keyframe)
+    return _run(path, stream_index, CHECKED_LATER, keyframe, scan.pts[start : start + CHECKED_LATER])
+
+
+def _run(
+    path: Path, stream_index: int, count: int, seek_pts: int | None = None, wanted: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Return the stamps of the first frames the decoder gives; none where one has no stamp or a packet was refused."""
     tally = DecodeTally()
-    with closing(raw_frames(path, stream_index, tally, seek_pts=seek_pts)) as frames:
-        stamps = [frame.pts for frame in islice(frames, CHECKED_FRAMES)]
+    with closing(raw_frames(path, stream_index, tally, seek_pts=seek_pts, wanted=wanted)) as frames:
+        stamps = [frame.pts for frame in islice(frames, count)]
     known = tuple(pts for pts in stamps if pts is not None)
     return () if tally.decode_errors or len(known) < len(stamps) else known
 

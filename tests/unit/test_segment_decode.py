@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from processing.media.decode import FrameReader, decode_all, decode_segment
+from processing.media.decode import DecodeTally, FrameReader, decode_all, decode_segment, raw_frames
 from processing.media.errors import SourceError
 from processing.media.probe import probe
 from processing.media.segments import TARGETS_SECONDS, plan_segments
@@ -164,3 +164,19 @@ def test_a_file_cut_short_gives_what_it_holds_and_counts_the_rest(tmp_path: Path
     assert numbers == list(range(len(numbers)))
     assert 0 < len(numbers) <= len(timeline.pts) < 90
     assert reader.missing_frames == len(timeline.pts) - len(numbers)
+
+
+@pytest.mark.parametrize("key", [0, 24])
+def test_no_more_is_decoded_than_is_wanted(key: int, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mp4", b_frames=3, gop=24, frames=90)
+    header = probe(path)
+    timeline = read_timeline(path, header)
+    wanted = timeline.pts[key : key + 3]
+    tally = DecodeTally()
+    seek_pts = timeline.pts[key] if key else None
+    frames = list(raw_frames(path, header.video.index, tally, seek_pts=seek_pts, wanted=wanted))
+    assert [frame.pts for frame in frames[:3]] == list(wanted)
+    assert [read_number(frame.to_ndarray(format="gray")) for frame in frames[:3]] == [key, key + 1, key + 2]
+    assert tally.frames <= 3 + 3, "the frames wanted and at most the B-frames' references"
+    unknown = DecodeTally()
+    assert len(list(raw_frames(path, header.video.index, unknown, wanted=[-1]))) == 90
