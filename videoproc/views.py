@@ -41,6 +41,7 @@ PRESET_WORDS = {
     "gentle": ("Gentle", "Like auto, with a lighter hand."),
     "low-light": ("Low light", "For evenings and rooms: more light, less noise."),
     "denoise": ("Denoise", "Removes noise and changes nothing else."),
+    "fine": ("Fine", "Like auto, with a slow and thorough denoise, for those who wait."),
     "restore": ("Restore", "For old recordings: whole pictures from fields, less noise, crisper edges."),
 }
 

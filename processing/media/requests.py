@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
 
-PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "restore")
+PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "fine", "restore")
 """What can be asked for; enhancement/presets.py says what each means."""
 
 

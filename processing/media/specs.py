@@ -191,6 +191,8 @@ class Choice:
     operation: Literal["deinterlace", "denoise", "tone", "sharpen"]
     strength: float
     reason: str
+    method: Literal["quick", "fine"] = "quick"
+    """How a denoise is done."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from processing.media.enhancement.denoise import LOOK_BACK_FRAMES, Denoise
+from processing.media.enhancement.fine import FineDenoise
 from processing.media.enhancement.planes import Planes, luma_bounds, new_planes
 from processing.media.enhancement.sharpen import Sharpen
 from processing.media.enhancement.tone import Tone, is_identity
@@ -32,12 +33,14 @@ class Enhancer:
         denoise = strengths.get("denoise", 0.0)
         sharpen = strengths.get("sharpen", 0.0)
         curves = tuple(enhancement.tone) if strengths.get("tone", 0.0) > 0.0 else ()
-        self._denoise: Denoise | None = None
+        self._denoise: Denoise | FineDenoise | None = None
         self._tone: Tone | None = None
         self._sharpen: Sharpen | None = None
         noise = enhancement.noise_sigma_luma
         if denoise > 0.0:
-            self._denoise = Denoise(denoise * noise, denoise * enhancement.noise_sigma_chroma)
+            is_fine = any(choice.method == "fine" for choice in enhancement.choices)
+            method = FineDenoise if is_fine else Denoise
+            self._denoise = method(denoise * noise, denoise * enhancement.noise_sigma_chroma)
             noise *= NOISE_LEFT
         if any(not is_identity(curve.table) for curve in curves):
             self._tone = Tone(curves, colour_range)

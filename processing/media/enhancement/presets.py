@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -57,6 +58,7 @@ class Preset:
     """Sharpness under which a picture is soft."""
     deinterlace: bool = True
     """Whether an interlaced picture becomes a whole one."""
+    denoise_method: Literal["quick", "fine"] = "quick"
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -113,6 +115,19 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 deinterlace=False,
             ),
             Preset(
+                name="fine",
+                summary="Like auto, with a slow and thorough denoise",
+                denoise=1.05,
+                noise_from=0.8,
+                lift=0.75,
+                low_key=0.25,
+                dark_below=0.28,
+                brightness_aim=0.42,
+                sharpen=1.4,
+                soft_below=0.4,
+                denoise_method="fine",
+            ),
+            Preset(
                 name="restore",
                 summary="For old recordings: whole pictures from fields, less noise, crisper edges",
                 denoise=1.3,
@@ -139,7 +154,7 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Par
     deinterlace, interlacing_reason = _deinterlace(wanted, diagnosis, parameters.deinterlace)
     choices = (
         Choice(operation="deinterlace", strength=deinterlace, reason=interlacing_reason),
-        Choice(operation="denoise", strength=denoise, reason=noise_reason),
+        Choice(operation="denoise", strength=denoise, reason=noise_reason, method=wanted.denoise_method),
         Choice(operation="tone", strength=brighter, reason=tone_reason),
         Choice(operation="sharpen", strength=sharpen, reason=sharpness_reason),
     )
