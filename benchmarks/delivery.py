@@ -1,7 +1,7 @@
 """Segments a second through the control plane alone, on real PostgreSQL, RabbitMQ and Redis, with an empty engine.
 
 Prints one row for each number of rows that lie in the tables already: a rate that stays flat says that no statement
-scans them. CPU seconds are those of all servers, workers and the dispatcher together, from /proc.
+scans them. CPU time is from /proc, each part's own: it tells what a fleet asks of its database, its broker and itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 
-from videoproc.servers.keeper import descendants
 from videoproc.servers.postgres import PostgreSQL, create_database
 from videoproc.servers.process import Command, Process, start, tail
 from videoproc.servers.rabbitmq import RabbitMQ
 from videoproc.servers.redis import Redis
+from videoproc.servers.server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 SEGMENTS_A_JOB = 50
@@ -28,13 +29,30 @@ PATIENCE_SECONDS = 300.0
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
+class Parts:
+    """The living processes of each part of the system; invariant: every process belongs to one part."""
+
+    def __init__(self) -> None:
+        self._pids: dict[str, list[Callable[[], list[int]]]] = {}
+
+    def add(self, part: str, process: Server | Process) -> None:
+        """Count a server or process, with all below it, as of this part."""
+        self._pids.setdefault(part, []).append(lambda: process.pids)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU time that each part has used so far, as far as its processes still live."""
+        return {part: sum(map(_cpu_seconds, chain(*(ask() for ask in asked)))) for part, asked in self._pids.items()}
+
+
 @contextmanager
-def servers(folder: Path) -> Iterator[None]:
+def servers(folder: Path, parts: Parts) -> Iterator[None]:
     """Start the private servers and point the project's settings at them."""
     with ExitStack() as stack:
         database = stack.enter_context(PostgreSQL(folder / "postgresql"))
         broker = stack.enter_context(RabbitMQ(folder / "rabbitmq"))
         layer = stack.enter_context(Redis(folder / "redis"))
+        for server in (database, broker, layer):
+            parts.add(server.name, server)
         os.environ |= {
             "DJANGO_SETTINGS_MODULE": "videoproc.settings",
             "VIDEOPROC_MODE": "server",
@@ -52,7 +70,7 @@ def servers(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def processes(folder: Path, *, workers: int, slots: int) -> Iterator[Callable[[], None]]:
+def processes(folder: Path, parts: Parts, *, workers: int, slots: int) -> Iterator[Callable[[], None]]:
     """Run the dispatcher and workers with the empty engine; yields what raises SystemExit once one has ended."""
     celery = [sys.executable, "-m", "celery", "--app", "benchmarks.empty_engine", "worker", "--pool", "threads"]
     commands = [[sys.executable, str(ROOT / "manage.py"), "dispatch"]]
@@ -72,6 +90,7 @@ def processes(folder: Path, *, workers: int, slots: int) -> Iterator[Callable[[]
             log = folder / f"process-{number}.log"
             environment = os.environ | {"VIDEOPROC_WORKER_SLOTS": str(slots)}
             running.append(start(Command(words=words, environment=environment, folder=ROOT, log=log)))
+            parts.add("workers" if number else "dispatcher", running[-1])
         yield check
     finally:
         for process in running:
@@ -107,40 +126,47 @@ def fill(rows_there: int) -> None:
         there += 100
 
 
-def measure(segments: int, rows_there: int, check: Callable[[], None]) -> tuple[float, float, float]:
-    """Return segments a second, milliseconds of CPU a segment and transactions a segment, over newly planned jobs."""
-    from django.db import connection
+def measure(
+    segments: int, rows_there: int, parts: Parts, check: Callable[[], None]
+) -> tuple[float, float, dict[str, float]]:
+    """Return segments a second, transactions a segment, and milliseconds of CPU a segment for each part."""
+    from django.db import connection, transaction
 
+    from processing import storage
     from processing.models import Step
     from tests import rows
 
     fill(rows_there)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    jobs = [rows.accepted(owner=f"owner-{number % 3}") for number in range(segments // SEGMENTS_A_JOB)]
-    for job in jobs:
-        rows.planned(job, segments=SEGMENTS_A_JOB)
+    jobs = []
+    for number in range(segments // SEGMENTS_A_JOB):
+        with transaction.atomic():  # or the workers would take the steps that are gone through here
+            job = rows.accepted(owner=f"owner-{number % 3}")
+            jobs.append(job)
+            for key in (job.source_key, "plan.json"):
+                storage.stage(key).write_bytes(b"0")
+                storage.store(key)
+            rows.planned(job, segments=SEGMENTS_A_JOB)
     todo = Step.objects.filter(job__in=jobs, kind=Step.Kind.SEGMENT).exclude(state=Step.State.DONE)
     last = todo.count()
-    began, cpu, transactions = time.perf_counter(), _cpu_seconds(), _transactions()
+    began, cpu, transactions = time.perf_counter(), parts.cpu_seconds(), _transactions()
     while (left := todo.count()) > 0:
         check()
         if time.perf_counter() - began > PATIENCE_SECONDS:
             raise SystemExit(f"{left} of {last} segments were left after {PATIENCE_SECONDS:g} s")
         time.sleep(0.1)
-    seconds = time.perf_counter() - began
-    return last / seconds, (_cpu_seconds() - cpu) / last * 1000, (_transactions() - transactions) / last
+    rate = last / (time.perf_counter() - began)
+    milliseconds = {part: (used - cpu[part]) / last * 1000 for part, used in parts.cpu_seconds().items()}
+    return rate, (_transactions() - transactions) / last, milliseconds
 
 
-def _cpu_seconds() -> float:
-    total = 0
-    for pid in descendants(os.getpid()):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended while we looked
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_A_SECOND
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0  # it ended while we looked
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
 
 def _transactions() -> int:
@@ -159,24 +185,29 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--slots", type=int, default=4)
     options = parser.parse_args()
+    parts = Parts()
     with tempfile.TemporaryDirectory(prefix="videoproc-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        with servers(folder):
+        with servers(folder, parts):
             import django
             from django.core.management import call_command
 
             django.setup()
             call_command("migrate", verbosity=0)
-            print(
-                f"{options.workers} workers of {options.slots} slots, one dispatcher, jobs of {SEGMENTS_A_JOB} segments"
-            )
-            print(f"{'rows there':>12}{'segments/s':>12}{'CPU ms each':>13}{'commits each':>14}")
-            with processes(folder, workers=options.workers, slots=options.slots) as check:
-                measure(SEGMENTS_A_JOB, 0, check)  # warms up; not printed
+            print(f"{options.workers} workers of {options.slots} slots, jobs of {SEGMENTS_A_JOB} segments\n")
+            with processes(folder, parts, workers=options.workers, slots=options.slots) as check:
+                measure(SEGMENTS_A_JOB, 0, parts, check)  # warms up; not printed
+                names = list(parts.cpu_seconds())
+                print(f"| rows there | segments/s | commits each | CPU ms each | {' | '.join(names)} |")
+                print("|---" * (4 + len(names)) + "|")
                 for rows_there in options.rows:
-                    rate, cpu, commits = measure(options.segments, rows_there, check)
-                    print(f"{rows_there:>12,}{rate:>12.0f}{cpu:>13.1f}{commits:>14.1f}", flush=True)
+                    rate, commits, cpu = measure(options.segments, rows_there, parts, check)
+                    each = " | ".join(f"{cpu[name]:.1f}" for name in names)
+                    print(
+                        f"| {rows_there:,} | {rate:.0f} | {commits:.1f} | {sum(cpu.values()):.1f} | {each} |",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":
