@@ -16,17 +16,20 @@ from processing.media.enhancement.planes import Planes
 
 DARKEST, BRIGHTEST = 0.2, 0.92
 """Between black (0) and white (1), what is well exposed: darker chroma is mostly noise, brighter is cut off."""
-NEAR_GREY = 24
-"""Chroma, in code values from grey, in which the cast is looked for; further out lie colours."""
-CLUSTER = 8
-"""Half the width of the heap of chroma that is taken for grey under the cast."""
-PASSES = 2
-NEUTRAL = 3
+NEAR_GREY = 34.0
+"""Chroma at white, in code values from grey, within which the cast is looked for; further out lie colours."""
+CLUSTER = 8.0
+"""Half the width, in code values at any luma, of the heap of chroma that is taken for grey under the cast."""
+PASSES = 3
+NEUTRAL = 5.0
+"""Chroma at white within which a pixel has no colour."""
 LEAST_SHARE = 0.02
 """Of the picture: fewer pixels tell nothing."""
 COLOURFUL_PERCENT = 95.0
 LEAST_GROWTH = 0.9
 """Cast of the brighter half over that of the darker half, from which it may be a light's; noise allows for less."""
+LEAST_BRIGHT = 0.45
+"""Mean luma of the brighter half, between black and white: in the dark, too little of a light is left to tell."""
 LEAST_AGREEMENT = 0.9
 """Cosine of the angle between the casts of both halves."""
 STRIDE = 2
@@ -38,6 +41,7 @@ class ColourEvidence:
 
     cast_u: float = 0.0
     cast_v: float = 0.0
+    """What a white surface would have; a light's cast is in proportion to luma."""
     share: float = 0.0
     """Of the picture that is near grey and well exposed; 0 where too little to tell a cast."""
     neutral_share: float = 0.0
@@ -55,32 +59,35 @@ def colour_evidence(planes: Planes, black: int, white: int) -> ColourEvidence:
     exposed = (luma > black + DARKEST * span) & (luma < black + BRIGHTEST * span)
     if np.count_nonzero(exposed) < max(LEAST_SHARE * exposed.size, 1):
         return ColourEvidence()
-    luma = luma[exposed]
-    u, v = (plane[::STRIDE, ::STRIDE][exposed].astype(np.int32) - 128 for plane in (planes.u, planes.v))
-    distance = u * u + v * v
-    colourfulness = float(np.sqrt(np.percentile(distance, COLOURFUL_PERCENT)))
-    near = distance < NEAR_GREY**2
+    level = (luma[exposed] - black) / span
+    u, v = (plane[::STRIDE, ::STRIDE][exposed].astype(np.float64) - 128.0 for plane in (planes.u, planes.v))
+    distance = np.hypot(u, v)
+    colourfulness = float(np.percentile(distance, COLOURFUL_PERCENT))
+    near = distance < NEAR_GREY * level
     for _ in range(PASSES):
         if np.count_nonzero(near) < max(LEAST_SHARE * exposed.size, 1):
             return ColourEvidence(colourfulness=colourfulness)
-        middle_u, middle_v = u[near].mean(), v[near].mean()
-        near = (u - middle_u) ** 2 + (v - middle_v) ** 2 < CLUSTER**2
-    if not near.any():
-        return ColourEvidence(colourfulness=colourfulness)
+        cast_u, cast_v = _slope(level[near], u[near]), _slope(level[near], v[near])
+        near = np.hypot(u - cast_u * level, v - cast_v * level) < CLUSTER
     return ColourEvidence(
-        cast_u=float(u[near].mean()),
-        cast_v=float(v[near].mean()),
+        cast_u=cast_u,
+        cast_v=cast_v,
         share=float(np.count_nonzero(near) / exposed.size),
-        neutral_share=float(np.count_nonzero(distance < NEUTRAL**2) / luma.size),
-        follows_light=_follows_light(luma[near], u[near], v[near]),
+        neutral_share=float(np.count_nonzero(distance < NEUTRAL * level) / level.size),
+        follows_light=_follows_light(level[near], u[near], v[near]),
         colourfulness=colourfulness,
     )
 
 
-def _follows_light(luma: NDArray[np.int32], u: NDArray[np.int32], v: NDArray[np.int32]) -> bool:
-    """Return whether the brighter half has the darker half's tint, and no less of it."""
-    bright = luma > np.median(luma)
-    if not bright.any():
+def _slope(level: NDArray[np.float64], chroma: NDArray[np.float64]) -> float:
+    """Return the chroma at white of the line through grey at black that fits best."""
+    return float((level * chroma).sum() / (level * level).sum())
+
+
+def _follows_light(level: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]) -> bool:
+    """Return whether the brighter half is bright and has the darker half's tint, no less of it."""
+    bright = level > np.median(level)
+    if not bright.any() or bright.all() or float(level[bright].mean()) < LEAST_BRIGHT:
         return False
     dark_cast, bright_cast = ((float(u[half].mean()), float(v[half].mean())) for half in (~bright, bright))
     dark, light = np.hypot(*dark_cast), np.hypot(*bright_cast)

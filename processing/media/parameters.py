@@ -97,6 +97,25 @@ class Parameters:
         unit="of the way",
         operation="tone",
     )
+    white_balance: float | None = _declared(
+        "number",
+        "Share of the measured colour cast that is taken off, whatever speaks for it; 0 for none.",
+        unit="of the cast",
+        operation="white_balance",
+    )
+    saturation: float | None = _declared(
+        "number",
+        "Factor on colours; 0 makes grey, 1 leaves them as they are.",
+        highest=2,
+        unit="times",
+        operation="saturation",
+    )
+    local_contrast: float | None = _declared(
+        "number",
+        "Share added to what stands out from its surroundings; 0 for none.",
+        unit="of the difference",
+        operation="local_contrast",
+    )
     sharpen: float | None = _declared(
         "number",
         "Share of detail added, however sharp the picture is; 0 for none.",

@@ -186,9 +186,9 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One operation of the enhancement: what, how strongly (0 is identity) and why."""
+    """One operation of the enhancement: what, how strongly (0 is identity, below 0 takes away) and why."""
 
-    operation: Literal["deinterlace", "denoise", "tone", "sharpen"]
+    operation: Literal["deinterlace", "denoise", "white_balance", "saturation", "tone", "local_contrast", "sharpen"]
     strength: float
     reason: str
     method: Literal["quick", "fine"] = "quick"
@@ -220,7 +220,7 @@ class RunMeasure:
     """1st, 50th and 99th percentile."""
     cast_u: float = 0.0
     cast_v: float = 0.0
-    """Mean chroma of near-grey, well exposed pixels."""
+    """Chroma of white, as near-grey, well exposed pixels tell it."""
     cast_share: float = 0.0
     """Share of the picture that those are; 0 where too few tell anything."""
     neutral_share: float = 0.0
@@ -266,7 +266,7 @@ class Diagnosis:
     """Shares of the luma of all runs in 32 steps of 8 code values."""
     cast_u: float = 0.0
     cast_v: float = 0.0
-    """Median of the runs' casts: above 0, U is too blue and V too red."""
+    """Median of the runs' casts, at white: above 0, U is too blue and V too red."""
     cast_share: float = 0.0
     """Median share of the picture that told it."""
     colourfulness: float = 0.0
@@ -295,6 +295,9 @@ class Enhancement:
     noise_sigma_luma: float
     noise_sigma_chroma: float
     tone: tuple[ToneCurve, ...] = ()
+    cast_u: float = 0.0
+    cast_v: float = 0.0
+    """For the white balance operation: the measured cast."""
     first_field: Literal["top", "bottom"] = "top"
     """For the deinterlace operation."""
 

@@ -46,7 +46,9 @@ def psnr(plane: Plane, truth: Plane) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
-def enhancement(*, sigma: float = 5.0, table: tuple[int, ...] = (), **strengths: float) -> Enhancement:
+def enhancement(
+    *, sigma: float = 5.0, table: tuple[int, ...] = (), cast: tuple[float, float] = (0.0, 0.0), **strengths: float
+) -> Enhancement:
     """Return an enhancement of the given operations: `enhancement(denoise=1.0)`."""
     return Enhancement(
         preset="auto",
@@ -55,6 +57,8 @@ def enhancement(*, sigma: float = 5.0, table: tuple[int, ...] = (), **strengths:
         noise_sigma_luma=sigma,
         noise_sigma_chroma=sigma,
         tone=(ToneCurve(pts=0, table=table),) if table else (),
+        cast_u=cast[0],
+        cast_v=cast[1],
     )
 
 

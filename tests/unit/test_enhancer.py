@@ -14,11 +14,21 @@ import pytest
 
 from processing.media.enhancement.enhancer import LOOK_BACK_FRAMES, Enhancer
 from processing.media.enhancement.planes import Planes, new_planes
-from processing.media.enhancement.tone import tone_table
+from processing.media.enhancement.tone import Curve, tone_table
 from processing.media.specs import Enhancement
 from tests.unit.pictures import enhancement, noisy, psnr, scene
 
-EVERYTHING = enhancement(sigma=6.0, table=tone_table(1.3, 0.8, "limited"), denoise=1.0, tone=0.5, sharpen=0.6)
+EVERYTHING = enhancement(
+    sigma=6.0,
+    table=tone_table(Curve(gain=1.3, lift=0.8, toe=0.05), "limited"),
+    cast=(-9.0, 12.0),
+    denoise=1.0,
+    white_balance=0.8,
+    saturation=0.3,
+    tone=0.5,
+    local_contrast=0.4,
+    sharpen=0.6,
+)
 WARMUP_FRAMES = 8
 ROOT = Path(__file__).parents[2]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from processing.media.enhancement.colour import MOST_OFFSET, Colour, cast_offset, saturation_table
+from processing.media.enhancement.local_contrast import LocalContrast, difference_table
 from processing.media.enhancement.planes import (
     Planes,
     double,
@@ -20,7 +22,7 @@ from processing.media.enhancement.planes import (
 from processing.media.enhancement.sharpen import OVERSHOOT, Sharpen, make_amount_table
 from processing.media.enhancement.spatial import make_loss_table
 from processing.media.enhancement.temporal import HALF, LOG_STEPS_PER_OCTAVE, REMOVED_SHIFT, make_gate, mix
-from processing.media.enhancement.tone import Tone, brightened, colour_gains, is_identity, lift_for, tone_table
+from processing.media.enhancement.tone import Curve, Tone, brightened, colour_gains, is_identity, lift_for, tone_table
 from processing.media.specs import ToneCurve
 from tests.unit.pictures import noisy, scene
 
@@ -107,7 +109,7 @@ def test_detail_at_the_noise_floor_goes_and_strong_detail_stays() -> None:
 
 def test_no_lift_and_no_gain_is_identity() -> None:
     for colour_range in ("limited", "full"):
-        assert is_identity(tone_table(1.0, 0.0, colour_range))
+        assert is_identity(tone_table(Curve(), colour_range))
     assert colour_gains(IDENTITY, "limited").tolist() == [32] * 256
 
 
@@ -117,7 +119,7 @@ def test_a_tone_table_is_monotone_brighter_and_keeps_black_and_white(
     gain: float, lift: float, colour_range: str
 ) -> None:
     black, white = luma_bounds(colour_range)
-    table = np.array(tone_table(gain, lift, colour_range))
+    table = np.array(tone_table(Curve(gain=gain, lift=lift), colour_range))
     inside = table[black : white + 1]
     assert (np.diff(table) >= 0).all()
     assert table[black] == black
@@ -129,20 +131,32 @@ def test_a_tone_table_is_monotone_brighter_and_keeps_black_and_white(
     assert np.count_nonzero(inside == white) < 16
 
 
-def test_the_curve_is_smooth_at_the_knee() -> None:
-    slopes = np.diff(brightened(np.linspace(0, 1, 1001), 2.0, 0.0)) * 1000
+@pytest.mark.parametrize("toe", [0.0, 0.1])
+def test_the_curve_is_smooth_at_toe_and_knee(toe: float) -> None:
+    slopes = np.diff(brightened(np.linspace(0, 1, 1001), Curve(gain=2.0, toe=toe))) * 1000
     assert np.abs(np.diff(slopes)).max() < 0.05
+
+
+@pytest.mark.parametrize("colour_range", ["limited", "full"])
+def test_a_toe_draws_black_down_and_cuts_nothing_off(colour_range: str) -> None:
+    black, white = luma_bounds(colour_range)
+    table = np.array(tone_table(Curve(gain=1.4, toe=0.15), colour_range))
+    assert (np.diff(table) >= 0).all()
+    milky = black + round(0.15 * (white - black))
+    assert black < table[milky] < black + 0.5 * (milky - black)
+    assert (table[black], table[white]) == (black, white)
+    assert len(set(table[black + 15 : milky].tolist())) > 4
 
 
 def test_lift_brings_a_level_to_its_target() -> None:
     for level, target, gain in ((0.2, 0.4, 1.0), (0.1, 0.3, 1.5)):
         lift = lift_for(level, target, gain)
-        assert float(brightened(np.array(level), gain, lift)) == pytest.approx(target)
+        assert float(brightened(np.array(level), Curve(gain=gain, lift=lift))) == pytest.approx(target)
     assert lift_for(0.5, 0.4) == 0.0
 
 
 def test_tone_lifts_luma_and_keeps_colours_from_going_grey() -> None:
-    table = tone_table(1.0, 3.0, "limited")
+    table = tone_table(Curve(lift=3.0), "limited")
     picture = Planes(np.full((4, 4), 40, np.uint8), np.full((2, 2), 148, np.uint8), np.full((2, 2), 108, np.uint8))
     result = new_planes(4, 4)
     Tone((ToneCurve(pts=0, table=table),), "limited").process(picture, 0, result)
@@ -188,3 +202,56 @@ def test_the_amount_rises_above_the_noise_and_falls_on_strong_edges() -> None:
     assert amounts[: 8 * 2].max() == 0
     assert amounts.max() > 40
     assert amounts[255] < amounts.max()
+
+
+def test_a_cast_is_taken_off_in_proportion_to_luma() -> None:
+    offset = cast_offset(-20.0, "limited")
+    assert (offset[0], offset[16], offset[235], offset[255]) == (0, 0, 20, 20)
+    assert offset[125] == 10
+    assert cast_offset(90.0, "full").min() == -MOST_OFFSET
+    luma = np.repeat(np.arange(16, 236, dtype=np.uint8)[None, :], 4, axis=0)
+    luma = luma[:, : luma.shape[1] // 2 * 2]
+    level = (luma[::2, ::2] - 16.0) / 219
+    tinted = Planes(luma, *(np.rint(128 + cast * level).astype(np.uint8) for cast in (-18.0, 14.0)))
+    result = new_planes(*luma.shape)
+    Colour((-18.0, 14.0), 0.0, "limited").process(tinted, result)
+    for plane in result[1:]:
+        assert np.abs(plane.astype(int) - 128).max() <= 1
+    np.testing.assert_array_equal(result.y, luma)
+
+
+def test_saturation_keeps_grey_spares_what_is_colourful_and_never_turns_back() -> None:
+    more, none = saturation_table(0.5).astype(int), saturation_table(-1.0).astype(int)
+    assert (none == 128).all()
+    assert saturation_table(0.0).tolist() == list(range(256))
+    assert more[128] == 128
+    assert more[138] == 142
+    assert (np.diff(more) >= 0).all()
+    assert (more[240], more[16]) == (240, 16)
+    assert saturation_table(-0.5)[168] == 148
+
+
+def test_local_contrast_raises_what_stands_out_a_little() -> None:
+    table = difference_table(0.4).astype(int) - 128
+    assert table[128] == 0
+    assert table[128 + 14] in (5, 6)
+    assert abs(table[128 + 100]) <= 1
+    np.testing.assert_array_equal(table[1:], -table[:0:-1])
+
+
+def test_local_contrast_leaves_no_halo_along_an_edge_and_cuts_nothing_off() -> None:
+    luma = np.full((256, 256), 60, np.uint8)
+    luma[:, 128:] = 190
+    luma[72:88, 40:56] = 74
+    chroma = np.full((128, 128), 128, np.uint8)
+    result = new_planes(256, 256)
+    LocalContrast(0.5, "limited").process(Planes(luma, chroma, chroma), result)
+    near_edge = result.y[160:, 100:156].astype(int) - luma[160:, 100:156]
+    assert np.abs(near_edge).max() <= 0.04 * (190 - 60)
+    assert result.y[80, 48] >= 78
+    dark = np.where(luma == 60, 18, 17).astype(np.uint8)
+    LocalContrast(1.0, "limited").process(Planes(dark, chroma, chroma), result)
+    assert result.y.min() >= 16
+    below = np.full((256, 256), 3, np.uint8)
+    LocalContrast(1.0, "limited").process(Planes(below, chroma, chroma), result)
+    assert (result.y == 3).all()

@@ -87,7 +87,7 @@ def test_zero_and_false_leave_out_what_was_needed() -> None:
     asked = chosen({"denoise": 0, "lift": 0, "sharpen": 0, "deinterlace": False}, "restore", **needed)
     assert asked.choices == ()
     assert asked.tone == ()
-    assert all("asked for" in reason for reason in asked.reasons)
+    assert all("asked for" in reason for reason in asked.reasons[:4])
 
 
 def test_a_lift_that_is_asked_for_needs_no_dark_picture() -> None:
@@ -136,3 +136,11 @@ def test_an_encoding_that_is_asked_for_is_made_even_of_what_is_left_alone() -> N
     assert capped.enhancement.reasons[-1] == "max_bitrate_kbps 900: asked for"
     assert plan({"max_height_px": 720}).video == "encode"
     assert plan({"max_height_px": 1080}).video == "copy"
+
+
+def test_colours_and_local_contrast_are_what_is_asked_for() -> None:
+    asked = chosen({"white_balance": 1, "saturation": 0.5, "local_contrast": 0.4}, cast_u=-4.0, cast_v=2.0)
+    assert strengths(asked) == {"white_balance": 1.0, "saturation": -0.5, "local_contrast": 0.4}
+    assert (asked.cast_u, asked.cast_v) == (-4.0, 2.0)
+    assert all("asked for" in reason for reason in asked.reasons[4:7])
+    assert chosen({"saturation": 1}).choices == ()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from processing.media import wire
-from processing.media.enhancement.presets import BRIGHTEST_AFTER_LIFT, PRESETS, choose
+from processing.media.enhancement.presets import PRESETS, choose
+from processing.media.enhancement.tone_choice import BRIGHTEST_AFTER_LIFT
 from processing.media.specs import Colour, Enhancement
 from tests.unit.pictures import diagnosis, media_probe, run_measures
 
+FLAT = {"black_luma": 62.0, "white_luma": 162.0, "contrast": 0.457, "runs": run_measures(108.0, 112.0, black_luma=62.0)}
+LIGHT = {"cast_u": -18.0, "cast_v": 14.0, "neutral_share": 0.0, "follows_light": True}
 DARK = {"runs": run_measures(38.0, 42.0, 45.0), "mean_luma": 44.0, "black_luma": 17.0, "white_luma": 110.0}
 
 
@@ -29,7 +32,7 @@ def test_auto_leaves_clean_and_well_exposed_footage_alone() -> None:
     enhancement = chosen()
     assert enhancement.choices == ()
     assert enhancement.tone == ()
-    assert len(enhancement.reasons) == 4
+    assert len(enhancement.reasons) == 7
     assert all(reason.endswith("left alone") for reason in enhancement.reasons)
 
 
@@ -124,3 +127,60 @@ def test_an_unknown_preset_is_the_callers_error() -> None:
 def test_an_enhancement_survives_the_wire() -> None:
     enhancement = chosen(**DARK, noise_sigma_luma=5.0)
     assert wire.from_json(wire.to_json(enhancement), Enhancement) == enhancement
+
+
+def under_light(**changes: object) -> Enhancement:
+    runs = run_measures(110.0, 112.0, 115.0, **{**LIGHT, **changes})
+    return chosen(cast_u=-18.0, cast_v=14.0, cast_share=0.4, runs=runs)
+
+
+def test_a_flat_picture_gets_its_range_and_its_colours_back() -> None:
+    enhancement = chosen(**FLAT, colourfulness=12.0)
+    assert set(strengths(enhancement)) == {"saturation", "tone", "local_contrast"}
+    table = enhancement.tone[0].table
+    assert table[162] - table[62] > 1.2 * 100
+    assert table[62] < 45
+    assert abs(table[110] - 110) < 12
+    assert "is flat: stretched to" in enhancement.reasons[2]
+    assert "saturation" not in strengths(chosen(**FLAT, colourfulness=1.0))
+    assert "saturation" not in strengths(chosen(**FLAT, colourfulness=40.0))
+
+
+def test_fog_and_walls_are_not_stretched() -> None:
+    assert chosen(**{**FLAT, "contrast": 0.2}).choices == ()
+
+
+def test_black_is_drawn_down_when_a_milky_picture_is_lifted() -> None:
+    clear = chosen(**DARK).tone[0].table
+    milky = chosen(**{**DARK, "runs": run_measures(38.0, 42.0, 45.0, black_luma=30.0)}).tone[0].table
+    assert milky[30] < clear[30] - 8
+    assert milky[42] == pytest.approx(clear[42], abs=6)
+
+
+def test_a_coloured_light_is_taken_off() -> None:
+    enhancement = under_light()
+    assert strengths(enhancement) == {"white_balance": 0.6}
+    assert (enhancement.cast_u, enhancement.cast_v) == (-18.0, 14.0)
+    assert "60% off" in enhancement.reasons[4]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"neutral_share": 0.1},
+        {"follows_light": False},
+        {"cast_share": 0.0},
+        {"cast_share": 0.1},
+        {"cast_u": -30.0},
+    ],
+    ids=["something is neutral", "a surface", "nothing is near grey", "too little is near grey", "runs disagree"],
+)
+def test_what_speaks_against_a_coloured_light(changes: dict[str, object]) -> None:
+    assert under_light(**changes).choices == ()
+
+
+def test_a_sunset_or_a_stage_is_meant() -> None:
+    runs = run_measures(110.0, 112.0, **{**LIGHT, "cast_u": -40.0, "cast_v": 35.0})
+    assert chosen(cast_u=-40.0, cast_v=35.0, runs=runs).choices == ()
+    one = run_measures(110.0, **LIGHT)
+    assert chosen(cast_u=-18.0, cast_v=14.0, runs=one).choices == ()

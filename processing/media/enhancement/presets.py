@@ -7,59 +7,20 @@ and each thing looked at gets one reason, those left alone too. Nothing chosen m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
 
-import numpy as np
-
-from processing.media.enhancement.planes import luma_bounds
+from processing.media.enhancement.colour_choice import (
+    choose_local_contrast,
+    choose_saturation,
+    choose_white_balance,
+)
+from processing.media.enhancement.preset import Preset
 from processing.media.enhancement.strength import scaled
-from processing.media.enhancement.tone import MOST_GAIN, brightened, lift_for, tone_table
+from processing.media.enhancement.tone_choice import choose_tone
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.sizes import is_scaled, planned_size
-from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe, ToneCurve
-
-BLACK_LEVEL = 0.03
-"""A median below it is a black picture, not a dark one: there is nothing to lift but noise."""
-BRIGHTEST_AFTER_LIFT = 0.6
-"""No run's median is lifted beyond, so that a film's bright scenes do not pay for its dark ones."""
-LEAST_LIFT = 0.1
-"""A smaller gain in brightness, as a share of what it was, is not seen."""
-LEAST_ASKED_LIFT = 0.01
-"""Below it a table would change nothing but a rounding here and there, even if asked for."""
-HEADROOM = 0.4
-"""Range above the highlights that tells an underexposed picture from one with bright lights in the dark."""
-WHITE_AIM = 0.85
-"""Where the brightest hundredth of a dark picture is raised to, so that it does not turn grey when lifted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """How much of each operation is wanted; 0 for none at all."""
-
-    name: str
-    summary: str
-    denoise: float
-    """Multiple of the measured noise that is removed; above 1, for codecs hide a part of it from the measurement."""
-    noise_from: float
-    """Deviation of luma noise, in code values of 255, from which it is removed."""
-    lift: float
-    """Share of the way from the measured brightness to `brightness_aim` that a dark picture is lifted."""
-    low_key: float
-    """Part of that share where highlights reach white already: a dark picture with bright lights may be meant so."""
-    dark_below: float
-    """Median between black (0) and white (1) under which a picture is dark."""
-    brightness_aim: float
-    sharpen: float
-    """Share of detail added to the softest picture."""
-    soft_below: float
-    """Sharpness under which a picture is soft."""
-    deinterlace: bool = True
-    """Whether an interlaced picture becomes a whole one."""
-    denoise_method: Literal["quick", "fine"] = "quick"
-
+from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -76,6 +37,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.42,
                 sharpen=1.4,
                 soft_below=0.4,
+                stretch=0.75,
+                flat_below=0.5,
+                local_contrast=0.3,
+                saturation=0.2,
+                white_balance=0.6,
             ),
             Preset(
                 name="gentle",
@@ -88,6 +54,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.4,
                 sharpen=0.8,
                 soft_below=0.25,
+                stretch=0.4,
+                flat_below=0.42,
+                local_contrast=0.15,
+                saturation=0.1,
+                white_balance=0.4,
             ),
             Preset(
                 name="low-light",
@@ -100,6 +71,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.46,
                 sharpen=1.0,
                 soft_below=0.35,
+                stretch=0.75,
+                flat_below=0.5,
+                local_contrast=0.25,
+                saturation=0.2,
+                white_balance=0.6,
             ),
             Preset(
                 name="denoise",
@@ -138,6 +114,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.42,
                 sharpen=1.4,
                 soft_below=0.5,
+                stretch=0.8,
+                flat_below=0.6,
+                local_contrast=0.3,
+                saturation=0.25,
+                white_balance=0.75,
             ),
         )
     }
@@ -149,22 +130,39 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Par
     is_limited = is_scaled(probe.video, parameters.max_height_px)
     wanted = _overridden(PRESETS[preset], parameters, is_limited)
     denoise, noise_reason = _denoise(wanted, diagnosis, parameters.denoise)
-    brighter, table, tone_reason = _tone(wanted, diagnosis, probe, parameters.lift)
+    balance, balance_reason = choose_white_balance(wanted, diagnosis, probe, parameters.white_balance)
+    saturation, saturation_reason = choose_saturation(wanted, diagnosis, probe, parameters.saturation)
+    tone = choose_tone(wanted, diagnosis, probe, parameters.lift)
+    contrast, contrast_reason = choose_local_contrast(wanted, diagnosis, probe, parameters.local_contrast)
     sharpen, sharpness_reason = _sharpen(wanted, diagnosis, parameters.sharpen)
     deinterlace, interlacing_reason = _deinterlace(wanted, diagnosis, parameters.deinterlace)
     choices = (
         Choice(operation="deinterlace", strength=deinterlace, reason=interlacing_reason),
         Choice(operation="denoise", strength=denoise, reason=noise_reason, method=wanted.denoise_method),
-        Choice(operation="tone", strength=brighter, reason=tone_reason),
+        Choice(operation="white_balance", strength=balance, reason=balance_reason),
+        Choice(operation="saturation", strength=saturation, reason=saturation_reason),
+        Choice(operation="tone", strength=tone.strength, reason=tone.reason),
+        Choice(operation="local_contrast", strength=contrast, reason=contrast_reason),
         Choice(operation="sharpen", strength=sharpen, reason=sharpness_reason),
     )
     enhancement = Enhancement(
         preset=wanted.name,
-        choices=tuple(choice for choice in choices if choice.strength > 0.0),
-        reasons=(interlacing_reason, noise_reason, tone_reason, sharpness_reason, *_output_reasons(probe, parameters)),
+        choices=tuple(choice for choice in choices if choice.strength != 0.0),
+        reasons=(
+            interlacing_reason,
+            noise_reason,
+            tone.reason,
+            sharpness_reason,
+            balance_reason,
+            saturation_reason,
+            contrast_reason,
+            *_output_reasons(probe, parameters),
+        ),
         noise_sigma_luma=diagnosis.noise_sigma_luma,
         noise_sigma_chroma=diagnosis.noise_sigma_chroma,
-        tone=(ToneCurve(pts=0, table=table),) if table else (),
+        tone=tone.curves,
+        cast_u=diagnosis.cast_u,
+        cast_v=diagnosis.cast_v,
         first_field=diagnosis.first_field,
     )
     return enhancement if parameters.strength is None else scaled(enhancement, parameters.strength, parameters.decided)
@@ -212,40 +210,6 @@ def _denoise(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple
     if max(sigma, diagnosis.noise_sigma_chroma) < wanted.noise_from:
         return 0.0, f"noise {sigma:.1f} of 255 is hardly seen: left alone"
     return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.3g}"
-
-
-def _tone(
-    wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: float | None
-) -> tuple[float, tuple[int, ...], str]:
-    """Return how much brighter the median becomes (a share of what it was), the luma table and the reason."""
-    if probe.video.hdr != "none":
-        return 0.0, (), "exposure of HDR is the tone mapping's matter: left alone"
-    if not diagnosis.runs:
-        return 0.0, (), "exposure was not measured: left alone"
-    black, white = luma_bounds(probe.video.colour.range)
-    levels = [(run.median_luma - black) / (white - black) for run in diagnosis.runs]
-    level, brightest = median(levels), max(levels)
-    figure = f"brightness {level:.0%} of white"
-    if asked is not None:
-        figure = f"lift {asked:g}: asked for, {figure}"
-    if not wanted.lift:
-        return 0.0, (), f"{figure}: not asked for, left alone" if asked is None else figure
-    if level >= wanted.dark_below:
-        return 0.0, (), f"{figure} is fine: left alone"
-    if level < BLACK_LEVEL:
-        return 0.0, (), f"{figure} is black, not dark: left alone"
-    highlight = max((diagnosis.white_luma - black) / (white - black), brightest)
-    unused = min(max((1.0 - highlight) / HEADROOM, 0.0), 1.0)
-    share = wanted.lift * (wanted.low_key + (1.0 - wanted.low_key) * unused)
-    target = level + share * (wanted.brightness_aim - level)
-    gain = max(1.0, min(WHITE_AIM / highlight, BRIGHTEST_AFTER_LIFT / brightest, target / level, MOST_GAIN))
-    lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
-    after = float(brightened(np.array(level), gain, lift))
-    brighter = after / level - 1.0
-    if brighter < (LEAST_LIFT if asked is None else LEAST_ASKED_LIFT):
-        return 0.0, (), f"{figure} with scenes up to {brightest:.0%}: left alone"
-    table = tone_table(gain, lift, probe.video.colour.range)
-    return round(brighter, 2), table, f"{figure} is dark: lifted to {after:.0%}, highlights kept"
 
 
 def _sharpen(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple[float, str]:

@@ -27,7 +27,7 @@ def scaled(enhancement: Enhancement, factor: float, decided: frozenset[str] = fr
         choice if choice.operation in decided else _choice(choice, factor) for choice in enhancement.choices
     )
     tone = enhancement.tone if "tone" in decided else tuple(_curve(curve, factor) for curve in enhancement.tone)
-    left = tuple(choice for choice in choices if choice.strength > 0.0)
+    left = tuple(choice for choice in choices if choice.strength != 0.0)
     rest = "the rest " if decided else ""
     return replace(
         enhancement,

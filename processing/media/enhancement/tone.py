@@ -1,13 +1,15 @@
 """The tone operation: one luma table, and colour that follows it.
 
-The curve is a gain with a shoulder, then a lift of shadows, both made of r(x) = (1 + a) x / (1 + a x) between black (0)
-and white (1): slope 1 + a at 0, r(1) = 1, so the curve is smooth, never falls and never clips a highlight.
+The curve begins with a toe, which draws a milky black down, then comes a gain with a shoulder, then a lift of shadows,
+both made of r(x) = (1 + a) x / (1 + a x) between black (0) and white (1): slope 1 + a at 0, r(1) = 1. So the curve is
+smooth, never falls and never clips shadow or highlight.
 Invariant: what is done to a picture depends on its own pixels and the tables of the plan, never on other pictures.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -35,6 +37,18 @@ COLOUR_UNIT = 32.0
 """Chroma gains are held as multiples of 1/32, which fit 8 bits with a sign."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The curve's three numbers; as they stand here it changes nothing."""
+
+    gain: float = 1.0
+    """Slope up to the knee, from 1 on."""
+    lift: float = 0.0
+    """Slope at black less 1."""
+    toe: float = 0.0
+    """What is drawn towards black, as a share of black to white: twice as much is bent, the rest moved."""
+
+
 def lift_for(level: float, target: float, gain: float = 1.0) -> float:
     """Return the `a` that brings `level` to `target`, both in (0, 1), after a gain; 0 where it is there already.
 
@@ -47,23 +61,27 @@ def lift_for(level: float, target: float, gain: float = 1.0) -> float:
     return min((target - level) / (level * (1.0 - target)), MOST_SLOPE / gain - 1.0)
 
 
-def brightened(x: NDArray[np.float64], gain: float, lift: float) -> NDArray[np.float64]:
-    """Return the curve at `x` in [0, 1]: times `gain` up to the knee, a shoulder from there to 1, then lifted."""
+def brightened(x: NDArray[np.float64], curve: Curve) -> NDArray[np.float64]:
+    """Return the curve at `x` in [0, 1]: toe, then times gain up to the knee, a shoulder to 1, then lifted."""
+    toe, gain = curve.toe, curve.gain
+    if toe > 0.0:
+        # A parabola that meets the line x - toe with its slope, at twice the toe.
+        x = np.where(x < 2.0 * toe, x * x / (4.0 * toe), x - toe) / (1.0 - toe)
     x = gain * x
     over = np.clip((x - KNEE) / (gain - KNEE), 0.0, 1.0)
     # The shoulder's first slope is the gain's own, so no bend is seen at the knee.
     x = np.where(x > KNEE, KNEE + (1.0 - KNEE) * _rational(over, (gain - 1.0) / (1.0 - KNEE)), x)
-    return _rational(x, lift)
+    return _rational(x, curve.lift)
 
 
-def tone_table(gain: float, lift: float, colour_range: str) -> tuple[int, ...]:
+def tone_table(curve: Curve, colour_range: str) -> tuple[int, ...]:
     """Return the 256 luma values of the curve; values outside black and white stay as they are."""
     black, white = luma_bounds(colour_range)
     values = np.arange(256, dtype=np.float64)
     x = (values - black) / (white - black)
     inside = (x > 0.0) & (x < 1.0)
-    curve = black + (white - black) * brightened(x.clip(0.0, 1.0), gain, lift)
-    return tuple(int(value) for value in np.where(inside, np.rint(curve), values))
+    toned = black + (white - black) * brightened(x.clip(0.0, 1.0), curve)
+    return tuple(int(value) for value in np.where(inside, np.rint(toned), values))
 
 
 def colour_gains(table: tuple[int, ...], colour_range: str) -> Plane:

@@ -5,7 +5,10 @@ import { make, section } from "./dom.js";
 import { table } from "./metadata.js";
 import { count, duration, eventWords, sentence, size, warningWords } from "./words.js";
 
-const OPERATIONS = { denoise: "Denoise", tone: "Tone", sharpen: "Sharpen" };
+const OPERATIONS = {
+  deinterlace: "Deinterlace", denoise: "Denoise", white_balance: "White balance", saturation: "Saturation", tone: "Tone",
+  local_contrast: "Local contrast", sharpen: "Sharpen",
+};
 
 const still = (link, words) => make("figure", {}, make("img", { src: link, alt: `A still ${words.toLowerCase()}`, loading: "lazy", decoding: "async" }), make("figcaption", { textContent: words }));
 

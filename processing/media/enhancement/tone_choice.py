@@ -1,0 +1,158 @@
+"""Which tone curve a diagnosis calls for: light for dark pictures, range for flat ones, nothing for the rest.
+
+Invariant: one curve's limits come from all that it will be applied to: no run's median is lifted beyond
+BRIGHTEST_AFTER_LIFT, black is drawn no deeper than the darkest run's own, and white stays white.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from processing.media.enhancement.planes import luma_bounds
+from processing.media.enhancement.preset import Preset
+from processing.media.enhancement.tone import MOST_GAIN, Curve, brightened, lift_for, tone_table
+from processing.media.specs import Diagnosis, MediaProbe, RunMeasure, ToneCurve
+
+BLACK_LEVEL = 0.03
+"""A median below it is a black picture, not a dark one: there is nothing to lift but noise."""
+BRIGHTEST_AFTER_LIFT = 0.6
+"""No run's median is lifted beyond, so that a film's bright scenes do not pay for its dark ones."""
+LEAST_LIFT = 0.1
+"""A smaller gain in brightness, as a share of what it was, is not seen."""
+LEAST_ASKED_LIFT = 0.01
+"""Below it a table would change nothing but a rounding here and there, even if asked for."""
+HEADROOM = 0.4
+"""Range above the highlights that tells an underexposed picture from one with bright lights in the dark."""
+WHITE_AIM = 0.85
+"""Where the brightest hundredth of a dark picture is raised to, so that it does not turn grey when lifted."""
+EVEN_CONTRAST = 0.33
+"""Contrast below which a picture is a wall or fog: there is nothing to stretch but noise."""
+MILKY = 0.03
+"""A darkest hundredth below it is black already."""
+MOST_TOE = 0.2
+"""Of the range from black to white that is drawn to black at most."""
+TOE_OF_DARKEST = 0.9
+"""Of the darkest hundredth, so that it keeps its own differences."""
+MOST_STRETCH_GAIN = 1.5
+LEAST_STRETCH = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToneChoice:
+    """The tone operation's strength (how much the median or the range grows), its curves and why."""
+
+    strength: float
+    curves: tuple[ToneCurve, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """How pictures that share a curve are exposed, each figure between black (0) and white (1)."""
+
+    level: float
+    """Median of the runs' medians."""
+    brightest: float
+    """The greatest of them."""
+    darkest: float
+    """Least 1st percentile of a run."""
+    highlight: float
+    """99th percentile of all, no less than `brightest`."""
+
+
+def choose_tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: float | None) -> ToneChoice:
+    """Return the curve for a video so diagnosed; `asked` is the lift a person wants, None where it is the preset's."""
+    if probe.video.hdr != "none":
+        return _alone("exposure of HDR is the tone mapping's matter: left alone")
+    if not diagnosis.runs:
+        return _alone("exposure was not measured: left alone")
+    seen = exposure_of(diagnosis.runs, diagnosis.white_luma, probe.video.colour.range)
+    figure = f"brightness {seen.level:.0%} of white"
+    if asked is not None:
+        figure = f"lift {asked:g}: asked for, {figure}"
+    if not wanted.lift and (not wanted.stretch or asked is not None):
+        return _alone(f"{figure}: not asked for, left alone" if asked is None else figure)
+    if seen.level < BLACK_LEVEL:
+        return _alone(f"{figure} is black, not dark: left alone")
+    if wanted.lift and seen.level < wanted.dark_below:
+        return _lifted(wanted, seen, probe, figure, LEAST_LIFT if asked is None else LEAST_ASKED_LIFT)
+    if asked is None and EVEN_CONTRAST <= diagnosis.contrast < wanted.flat_below:
+        return _stretched(wanted, seen, diagnosis.contrast, probe)
+    return _alone(f"{figure} is fine: left alone")
+
+
+def exposure_of(runs: tuple[RunMeasure, ...], white_luma: float, colour_range: str) -> Exposure:
+    """Return what runs share; `white_luma` is the 99th percentile of all their luma, in code values."""
+    black, white = luma_bounds(colour_range)
+    span = white - black
+    levels = [(run.median_luma - black) / span for run in runs]
+    return Exposure(
+        level=median(levels),
+        brightest=max(levels),
+        darkest=max(min((run.black_luma - black) / span for run in runs), 0.0),
+        highlight=max((white_luma - black) / span, *levels),
+    )
+
+
+def lifting_curve(wanted: Preset, seen: Exposure) -> Curve:
+    """Return the curve that lifts dark pictures towards the preset's aim, and draws what was black to black."""
+    unused = min(max((1.0 - seen.highlight) / HEADROOM, 0.0), 1.0)
+    share = wanted.lift * (wanted.low_key + (1.0 - wanted.low_key) * unused)
+    target = seen.level + share * (wanted.brightness_aim - seen.level)
+    toe = _toe(wanted.stretch, seen)
+    level, highlight, brightest = _after_toe(toe, seen)
+    gain = max(1.0, min(WHITE_AIM / highlight, BRIGHTEST_AFTER_LIFT / brightest, target / level, MOST_GAIN))
+    lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
+    return Curve(gain=gain, lift=lift, toe=toe)
+
+
+def _lifted(wanted: Preset, seen: Exposure, probe: MediaProbe, figure: str, least: float) -> ToneChoice:
+    curve = lifting_curve(wanted, seen)
+    after = at(curve, seen.level)
+    brighter = after / seen.level - 1.0
+    if brighter < least:
+        return _alone(f"{figure} with scenes up to {seen.brightest:.0%}: left alone")
+    return ToneChoice(
+        strength=round(brighter, 2),
+        curves=(ToneCurve(pts=0, table=tone_table(curve, probe.video.colour.range)),),
+        reason=f"{figure} is dark: lifted to {after:.0%}, highlights kept",
+    )
+
+
+def _stretched(wanted: Preset, seen: Exposure, contrast: float, probe: MediaProbe) -> ToneChoice:
+    """Return the curve that gives a flat picture its range back; its median stays about where it was."""
+    toe = _toe(wanted.stretch, seen)
+    level, highlight, _ = _after_toe(toe, seen)
+    gain = min(1.0 + wanted.stretch * max(WHITE_AIM / highlight - 1.0, 0.0), MOST_STRETCH_GAIN)
+    curve = Curve(gain=gain, lift=lift_for(level, seen.level, gain), toe=toe)
+    grown = at(curve, seen.highlight) - at(curve, seen.darkest)
+    figure = f"contrast {contrast:.0%} of black to white"
+    if grown - contrast < LEAST_STRETCH:
+        return _alone(f"{figure} cannot be stretched without harm: left alone")
+    return ToneChoice(
+        strength=round(grown / contrast - 1.0, 2),
+        curves=(ToneCurve(pts=0, table=tone_table(curve, probe.video.colour.range)),),
+        reason=f"{figure} is flat: stretched to {grown:.0%}",
+    )
+
+
+def at(curve: Curve, level: float) -> float:
+    """Return what a level becomes."""
+    return float(brightened(np.array(level), curve))
+
+
+def _toe(stretch: float, seen: Exposure) -> float:
+    return min(stretch * TOE_OF_DARKEST * seen.darkest, MOST_TOE) if seen.darkest >= MILKY else 0.0
+
+
+def _after_toe(toe: float, seen: Exposure) -> tuple[float, float, float]:
+    levels = brightened(np.array([seen.level, seen.highlight, seen.brightest]), Curve(toe=toe))
+    level, highlight, brightest = (max(float(value), 1e-3) for value in levels)
+    return level, highlight, brightest
+
+
+def _alone(reason: str) -> ToneChoice:
+    return ToneChoice(strength=0.0, curves=(), reason=reason)
