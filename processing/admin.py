@@ -26,7 +26,8 @@ from processing import control, job_page, progress
 from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS
 from processing.api.errors import NotAvailable, RangeNotSatisfiable
-from processing.api.views import result_of, source_of, still_of
+from processing.api.pictures import still_of
+from processing.api.views import result_of, source_of
 from processing.clock import after
 from processing.media.requests import PRESET_NAMES
 from processing.models import Job, Worker

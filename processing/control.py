@@ -87,6 +87,10 @@ def retry(job_id: UUID | str) -> Job:
             steps.create_segments(job, missing)
         else:
             steps.create(job, Kind.JOIN)
+    elif Kind.METADATA in done and not job.makes_result:
+        jobs.reopen(job, "retried", to=State.PUBLISHING, data={"kept": 0}, **at_rest)
+        steps.carry_over(job, Kind.METADATA)
+        steps.create(job, Kind.STILLS)
     elif Kind.METADATA in done:
         jobs.reopen(job, "retried", to=State.PROBING, data={"kept": 0}, **at_rest)
         steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)

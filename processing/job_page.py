@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Count
 
-from processing.api.document import STILLS
+from processing.api.document import stills
 from processing.models import Event, Job, Step
 from processing.progress import Progress, measure
 from processing.readonly import short
@@ -69,7 +69,7 @@ def gather(job: Job) -> JobPage:
         job=job,
         progress=measure([job])[job.pk],
         taken=taken(job),
-        stills=STILLS if job.stills else (),
+        stills=stills(job),
         parameters=tuple(flat(job.parameters)),
         operations=tuple(enhancement.get("choices", ())),
         reasons=tuple(enhancement.get("reasons", ())),

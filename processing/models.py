@@ -11,6 +11,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q, Value
 
+from processing.media.requests import METADATA_ONLY
+
 
 class Job(models.Model):
     """One enhancement of one upload."""
@@ -117,12 +119,19 @@ class Job(models.Model):
                 | (~Q(state__in=("ready", "failed", "cancelled")) & Q(ended_at__isnull=True)),
                 name="job_ended_iff_terminal",
             ),
-            models.CheckConstraint(condition=~Q(state="ready") | ~Q(result_key=""), name="job_ready_has_result"),
+            models.CheckConstraint(
+                condition=~Q(state="ready") | ~Q(result_key="") | Q(preset="metadata-only"), name="job_ready_has_result"
+            ),
             models.CheckConstraint(condition=~Q(state="failed") | ~Q(error_code=""), name="job_failed_has_reason"),
         )
 
     def __str__(self) -> str:
         return f"{self.source_name} ({self.id})"
+
+    @property
+    def makes_result(self) -> bool:
+        """Whether an enhanced video comes of it, and not only what is told of the source."""
+        return self.preset != METADATA_ONLY
 
     @property
     def terminal(self) -> bool:

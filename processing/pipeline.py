@@ -4,8 +4,9 @@
                                                                ├ enhance_segment ┤
                                                                └ …               ┘
 
-A step row exists once the step may run. Each result is stored in one transaction with the next step's row and its
-event, fenced by the claim. Only this module builds Celery signatures: they carry ids, and are hints that may get lost.
+A job that makes no result goes from extract_metadata to make_stills at once. A step row exists once the step may run.
+Each result is stored in one transaction with the next step's row and its event, fenced by the claim. Only this module
+builds Celery signatures: they carry ids, and are hints that may get lost.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ def _task(kind: str, *arguments: object) -> Signature:
     return signature(TASKS[Kind(kind)], args=arguments, immutable=True)
 
 
-def _next(job: Job, kind: str) -> None:
-    if any(kind in links[1:] for links in CHAINS):
+def _next(job: Job, kind: str, *, begins: bool = False) -> None:
+    """Create the step that follows; `begins` where no chain under way leads to it."""
+    if not begins and any(kind in links[1:] for links in CHAINS):
         # The chain under way is its hint; should that get lost, the dispatcher hints again.
         steps.create(job, kind, hinted_at=Now())
     else:
@@ -129,17 +131,20 @@ def started(claim: Claim) -> Job:
 
 @transaction.atomic
 def metadata_extracted(claim: Claim, metadata: Metadata, output: str) -> None:
-    """Store the metadata, and where the facts were written for those that follow; the diagnosis follows."""
+    """Store the metadata, and where the facts were written for those that follow; the diagnosis follows, if wanted."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
     steps.finish(claim, output=output)
-    jobs.record(
-        job,
-        "metadata_extracted",
-        metadata=wire.to_builtins(metadata),
-        metadata_state=Job.MetadataState.READY,
-        source_seconds=metadata.duration_seconds,
-    )
-    _next(job, Kind.DIAGNOSE)
+    facts: dict[str, Any] = {
+        "metadata": wire.to_builtins(metadata),
+        "metadata_state": Job.MetadataState.READY,
+        "source_seconds": metadata.duration_seconds,
+    }
+    if job.makes_result:
+        jobs.record(job, "metadata_extracted", **facts)
+        _next(job, Kind.DIAGNOSE)
+    else:
+        jobs.record(job, "metadata_extracted", to=State.PUBLISHING, warnings=list(metadata.warnings), **facts)
+        _next(job, Kind.STILLS, begins=True)
 
 
 @transaction.atomic
@@ -230,8 +235,10 @@ def stills_made(claim: Claim, stills: Stills, output: str) -> None:
 
 @transaction.atomic
 def published(claim: Claim) -> None:
-    """Make the result visible: from here on the job is ready."""
+    """Make the result visible, if there is one: from here on the job is ready."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
     steps.finish(claim)
-    join = Step.objects.get(job=job, epoch=job.epoch, kind=Kind.JOIN, state=Step.State.DONE)
-    jobs.record(job, "published", to=State.READY, result_key=join.output)
+    result_key = ""
+    if job.makes_result:
+        result_key = Step.objects.get(job=job, epoch=job.epoch, kind=Kind.JOIN, state=Step.State.DONE).output
+    jobs.record(job, "published", to=State.READY, result_key=result_key)

@@ -107,10 +107,14 @@ def join(job_id: str, epoch: int) -> None:
 
 @shared_task(name="processing.make_stills")
 def make_stills(job_id: str, epoch: int) -> None:
-    """Make the poster and the pair of stills before and after."""
+    """Make the poster, the storyboard and the pair of stills before and after; of the source, where it is all."""
 
     def work(task: Work) -> None:
         key, path = task.write()
+        if not task.job.makes_result:
+            of_source = media.SourceStillsRequest(source=task.source(), output=path, facts=task.facts())
+            stills = task.run("source_stills", of_source, Stills)
+            return patiently(lambda: pipeline.stills_made(task.claim, stills, key))
         joined = Step.objects.get(job=task.job, epoch=epoch, kind=Kind.JOIN)
         request = media.StillsRequest(
             source=task.source(),
@@ -119,7 +123,7 @@ def make_stills(job_id: str, epoch: int) -> None:
             output=path,
         )
         stills = task.run("stills", request, Stills)
-        patiently(lambda: pipeline.stills_made(task.claim, stills, key))
+        return patiently(lambda: pipeline.stills_made(task.claim, stills, key))
 
     current().perform(job_id, epoch, Kind.STILLS, work)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import replace
 from fractions import Fraction
 
 from django.contrib.auth import get_user_model
@@ -21,6 +22,7 @@ from processing.media.specs import (
     SegmentResult,
     Still,
     Stills,
+    Storyboard,
     VideoStream,
 )
 from processing.models import Job, Step
@@ -172,6 +174,16 @@ def finished(job: Job) -> Job:
     return job
 
 
+def told(job: Job) -> Job:
+    """Take an accepted job that makes no result to ready."""
+    pipeline.metadata_extracted(claimed(job, Step.Kind.METADATA), METADATA, "facts.json")
+    made = replace(stills(), before=None, after=None, pair_seconds=None)
+    pipeline.stills_made(claimed(job, Step.Kind.STILLS), made, "stills")
+    pipeline.published(claimed(job, Step.Kind.PUBLISH))
+    job.refresh_from_db()
+    return job
+
+
 def receipt(frames: int = 10) -> Receipt:
     """Return the answer of a join's media process."""
     return Receipt(
@@ -199,7 +211,20 @@ def receipt(frames: int = 10) -> Receipt:
 def stills() -> Stills:
     """Return the answer of the stills' media process."""
     still = Still(name="poster.jpg", width_px=320, height_px=240)
-    return Stills(poster=still, before=still, after=still, poster_seconds=0.0, pair_seconds=0.0)
+    return Stills(
+        poster=still,
+        before=still,
+        after=still,
+        poster_seconds=0.0,
+        pair_seconds=0.0,
+        storyboard=Storyboard(
+            sheet=Still(name="storyboard.jpg", width_px=320, height_px=90),
+            cues="storyboard.vtt",
+            thumbnails="thumbnails.mjpeg",
+            moments_ms=(500, 2500),
+            stops_bytes=(4, 10),
+        ),
+    )
 
 
 def _diagnosis() -> Diagnosis:

@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from processing.api.errors import refuse_unknown
 from processing.api.parameters import ParametersField
 from processing.api.serializers import JobSerializer
-from processing.media.requests import PRESET_NAMES
+from processing.media.parameters import BAD
+from processing.media.requests import METADATA_ONLY, PRESET_NAMES
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -47,6 +48,12 @@ class FormSerializer(serializers.Serializer):
                 f"There is no such preset; there are {', '.join(PRESET_NAMES)}.", code="unknown_preset"
             )
         return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse (bad_parameter) parameters where no picture is worked on."""
+        if attrs["preset"] == METADATA_ONLY and attrs.get("parameters"):
+            raise ValidationError({"parameters": [ErrorDetail(f"The preset {METADATA_ONLY} takes none.", code=BAD)]})
+        return attrs
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the checked fields."""

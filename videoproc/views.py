@@ -43,6 +43,7 @@ PRESET_WORDS = {
     "denoise": ("Denoise", "Removes noise and changes nothing else."),
     "fine": ("Fine", "Like auto, with a slow and thorough denoise, for those who wait."),
     "restore": ("Restore", "For old recordings: whole pictures from fields, less noise, crisper edges."),
+    "metadata-only": ("Metadata", "Changes nothing: tells what is in the file, with a poster and a storyboard."),
 }
 
 

@@ -35,6 +35,8 @@ class Delivery:
     content_type: str
     name: str
     is_attachment: bool = False
+    part: range | None = None
+    """The positions of the file that are delivered as if they were all of it; None for all."""
 
 
 class _Slice:
@@ -64,7 +66,8 @@ def deliver(request: HttpRequest, delivery: Delivery) -> HttpResponseBase:
         raise StorageUnavailable from exc
     slice_ = None
     try:
-        size = file.size_bytes
+        whole = delivery.part or range(file.size_bytes)
+        size = len(whole)
         etag = f'"{delivery.digest}"'
         headers = {
             "ETag": etag,
@@ -86,7 +89,7 @@ def deliver(request: HttpRequest, delivery: Delivery) -> HttpResponseBase:
             return HttpResponse(status=status, headers=headers)
         # A film may take hours to be watched; its rows are read, so the connection is for others.
         close_old_connections()
-        slice_ = _Slice(file, range(size) if positions is None else positions)
+        slice_ = _Slice(file, whole if positions is None else whole[positions.start : positions.stop])
         return StreamingHttpResponse(slice_, status=status, headers=headers)
     finally:
         if slice_ is None:

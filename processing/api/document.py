@@ -9,10 +9,13 @@ from typing import Any
 from django.urls import reverse
 
 from processing import progress as measuring
+from processing.media.specs import Storyboard
+from processing.media.wire import from_builtins
 from processing.models import Job
 from processing.progress import Progress
 
 STILLS = ("poster", "before", "after")
+STORYBOARD = ("storyboard", "storyboard_cues", "thumbnail")
 
 
 def job_document(job: Job, progress: Progress) -> dict[str, Any]:
@@ -76,10 +79,21 @@ def links(job: Job) -> dict[str, str]:
     if job.metadata is not None:
         found["metadata"] = link(job, "metadata")
     if job.stills is not None and job.state not in {Job.State.FAILED, Job.State.CANCELLED}:
-        found |= {name: link(job, name) for name in STILLS}
-    if job.state == Job.State.READY:
+        found |= {name: link(job, name) for name in (*stills(job), *(STORYBOARD if storyboard(job) else ()))}
+    if job.state == Job.State.READY and job.makes_result:
         found |= {name: link(job, name) for name in ("result", "receipt")}
     return found
+
+
+def stills(job: Job) -> tuple[str, ...]:
+    """Return which of STILLS the job has."""
+    return tuple(name for name in STILLS if (job.stills or {}).get(name))
+
+
+def storyboard(job: Job) -> Storyboard | None:
+    """Return the job's storyboard; jobs of versions before it have none."""
+    found = (job.stills or {}).get("storyboard")
+    return from_builtins(found, Storyboard) if found else None
 
 
 def link(job: Job, thing: str = "") -> str:

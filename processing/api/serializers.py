@@ -5,7 +5,10 @@ The documents themselves are built in document.py and sketch.py; a test holds bo
 
 from __future__ import annotations
 
+from math import isnan
+
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 
 from processing.api.parameters import ParametersField
 from processing.media.requests import PRESET_NAMES
@@ -64,6 +67,9 @@ class LinksSerializer(serializers.Serializer):
     poster = serializers.CharField(required=False)
     before = serializers.CharField(required=False)
     after = serializers.CharField(required=False)
+    storyboard = serializers.CharField(required=False)
+    storyboard_cues = serializers.CharField(required=False, help_text="WebVTT.")
+    thumbnail = serializers.CharField(required=False, help_text="To be followed by ?at=seconds.")
     result = serializers.CharField(required=False)
     receipt = serializers.CharField(required=False)
 
@@ -72,6 +78,18 @@ class PrioritySerializer(serializers.Serializer):
     """A job's place among its owner's jobs; 0 is where each begins."""
 
     priority = serializers.IntegerField(min_value=-100, max_value=100)
+
+
+class ThumbnailSerializer(serializers.Serializer):
+    """Which moment is asked for."""
+
+    at = serializers.FloatField(min_value=0, max_value=1e9, help_text="Seconds from the video's start.")
+
+    def validate_at(self, value: float) -> float:
+        """Refuse NaN, which lies within every range."""
+        if isnan(value):
+            raise ValidationError("Must be a number of seconds.")
+        return value
 
 
 class JobSerializer(serializers.Serializer):

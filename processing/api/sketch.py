@@ -47,8 +47,8 @@ class EnhancementStatus(Status):
         """Return state and progress (0 to 100), and where the result is once it is there."""
         job = self.newest(file_id)
         percent = progress.measure([job])[job.pk].percent
-        ready = job.state == Job.State.READY
-        return Response(_status(job, job.state, percent) | {"result_url": link(job, "result") if ready else None})
+        has_result = job.state == Job.State.READY and job.makes_result
+        return Response(_status(job, job.state, percent) | {"result_url": link(job, "result") if has_result else None})
 
 
 class MetadataStatus(Status):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from processing.api import control, sketch, views
+from processing.api import control, pictures, sketch, views
 from processing.api.document import STILLS
 
 api = [
@@ -18,8 +18,11 @@ api = [
     path("jobs/<uuid:job_id>/receipt", views.JobReceipt.as_view(), name="job-receipt"),
     path("jobs/<uuid:job_id>/result", views.JobResult.as_view(), name="job-result"),
     path("jobs/<uuid:job_id>/source", views.JobSource.as_view(), name="job-source"),
+    path("jobs/<uuid:job_id>/storyboard", pictures.JobStoryboard.as_view(), name="job-storyboard"),
+    path("jobs/<uuid:job_id>/storyboard.vtt", pictures.JobStoryboardCues.as_view(), name="job-storyboard_cues"),
+    path("jobs/<uuid:job_id>/thumbnail", pictures.JobThumbnail.as_view(), name="job-thumbnail"),
     *(
-        path(f"jobs/<uuid:job_id>/{still}", views.JobStill.as_view(still=still), name=f"job-{still}")
+        path(f"jobs/<uuid:job_id>/{still}", pictures.JobStill.as_view(still=still), name=f"job-{still}")
         for still in STILLS
     ),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from http import HTTPStatus
 from pathlib import PurePath
 from typing import Any
@@ -18,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from processing.api.delivery import Delivery, deliver
-from processing.api.document import STILLS, job_documents
+from processing.api.document import job_documents
 from processing.api.errors import NotAvailable
 from processing.api.serializers import EventSerializer, JobSerializer, ReceiptSerializer
 from processing.models import Job
@@ -85,7 +84,7 @@ class JobReceipt(OneJob):
     @extend_schema(operation_id="jobs_receipt", responses=ReceiptSerializer)
     def get(self, request: Request, job_id: UUID) -> Response:
         """Return what was measured on the written file, and what the enhancement was based on."""
-        job = _ready(self.get_object())
+        job = _with_result(self.get_object())
         chosen = job.chosen or {}
         return Response(
             {
@@ -140,20 +139,9 @@ class JobSource(OneFile):
         return deliver(request, source_of(self.get_object()))
 
 
-class JobStill(OneFile):
-    """The poster, or one of the pair before and after."""
-
-    still = ""
-
-    @extend_schema(responses={(HTTPStatus.OK, "image/jpeg"): OpenApiTypes.BINARY})
-    def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
-        """Return the JPEG."""
-        return deliver(request, still_of(self.get_object(), self.still))
-
-
 def result_of(job: Job) -> Delivery:
     """Return the enhanced video for delivery; NotAvailable before the job is ready."""
-    receipt: dict[str, Any] = _ready(job).receipt or {}
+    receipt: dict[str, Any] = _with_result(job).receipt or {}
     name = f"{PurePath(job.source_name).stem[:200]}-enhanced.mp4"
     return Delivery(key=job.result_key, digest=receipt["sha256"], content_type="video/mp4", name=name)
 
@@ -169,17 +157,9 @@ def source_of(job: Job) -> Delivery:
     )
 
 
-def still_of(job: Job, still: str) -> Delivery:
-    """Return the poster, or the still before or after, for delivery; NotAvailable before it is made."""
-    if still not in STILLS or job.stills is None:
-        raise NotAvailable("There is no such picture.", retryable=not job.terminal)
-    key = f"{job.stills_key}/{job.stills[still]['name']}"
-    # The key carries the attempt that wrote it, so it names the content as well as a digest would.
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return Delivery(key=key, digest=digest, content_type="image/jpeg", name=f"{still}.jpg")
-
-
-def _ready(job: Job) -> Job:
+def _with_result(job: Job) -> Job:
+    if not job.makes_result:
+        raise NotAvailable(f"The preset {job.preset} makes no result.", retryable=False)
     if job.state != Job.State.READY:
         raise NotAvailable(f"The job is {job.state}.", retryable=not job.terminal)
     return job

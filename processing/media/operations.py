@@ -33,11 +33,12 @@ from processing.media.requests import (
     PlanRequest,
     ProbeRequest,
     SegmentRequest,
+    SourceStillsRequest,
     StillsRequest,
 )
 from processing.media.soundness import sound_frames
 from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
-from processing.media.stills import make_stills
+from processing.media.stills import make_source_stills, make_stills
 from processing.media.timeline import read_timeline
 
 MAX_SEGMENTS = 20_000
@@ -142,6 +143,13 @@ def _stills(request: StillsRequest, report: Report) -> Stills:
     return make_stills(Path(request.source), plan, Path(request.result), folder, comparison=comparison)
 
 
+def _source_stills(request: SourceStillsRequest, report: Report) -> Stills:
+    source, folder = Path(request.source), Path(request.output)
+    with full_disk_is_typed(folder):
+        folder.mkdir(exist_ok=True)
+    return make_source_stills(source, known_facts(source, request.facts), folder)
+
+
 def _read_plan(path: str) -> Plan:
     return wire.from_json(Path(path).read_bytes(), Plan)
 
@@ -155,5 +163,6 @@ OPERATIONS = {
     "segment": Operation(request=SegmentRequest, function=_segment),
     "join": Operation(request=JoinRequest, function=_join),
     "stills": Operation(request=StillsRequest, function=_stills),
+    "source_stills": Operation(request=SourceStillsRequest, function=_source_stills),
 }
 """By the name that a call gives."""

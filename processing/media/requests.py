@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
 
-PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "fine", "restore")
-"""What can be asked for; enhancement/presets.py says what each means."""
+METADATA_ONLY = "metadata-only"
+"""The preset that works on no picture: metadata, poster and storyboard, no result."""
+PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "fine", "restore", METADATA_ONLY)
+"""What can be asked for; enhancement/presets.py says what each of the others means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,7 @@ class JoinRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class StillsRequest:
-    """Write the poster and the pair of stills before and after into the folder `output`."""
+    """Write the poster, the storyboard and the stills before and after into the folder `output`."""
 
     source: str
     plan: str
@@ -134,3 +136,13 @@ class StillsRequest:
     output: str
     comparison: str | None = None
     """Where to write the pair beside each other as one PNG."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceStillsRequest:
+    """Write poster and storyboard of a source that is not worked on into the folder `output`."""
+
+    source: str
+    output: str
+    facts: str | None = None
+    """Where the metadata operation wrote what it read; None to read the source again."""

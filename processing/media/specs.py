@@ -422,11 +422,28 @@ class Still:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Storyboard:
+    """Moments spread evenly over a video: one sheet of tiles, WebVTT cues that lead to them, a thumbnail of each."""
+
+    sheet: Still
+    cues: str
+    """File name; the cues name the sheet "storyboard"."""
+    thumbnails: str
+    """File name; JPEGs one after the other, one for each moment."""
+    moments_ms: tuple[int, ...]
+    """From the video's start, increasing."""
+    stops_bytes: tuple[int, ...]
+    """Where each thumbnail ends in their file; the next one begins there."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stills:
-    """The poster, and one moment before and after enhancement; upright, with square pixels."""
+    """The poster, the storyboard, and one moment before and after enhancement; upright, with square pixels."""
 
     poster: Still
-    before: Still
-    after: Still
     poster_seconds: float
-    pair_seconds: float
+    before: Still | None = None
+    """None where nothing was enhanced because nothing was to be; so is `after`."""
+    after: Still | None = None
+    pair_seconds: float | None = None
+    storyboard: Storyboard | None = None

@@ -1,7 +1,7 @@
-"""The stills beside a result: its poster, and one moment before and after; JPEG, upright, with square pixels, no EXIF.
+"""The stills beside a result: its poster, its storyboard, and one moment before and after.
 
-Invariant: both pictures of the pair are the same frame of the timeline, found by its stamp, and equal files and plan
-give equal stills.
+JPEG, upright, with square pixels, no EXIF. Invariant: both pictures of the pair are the same frame of the timeline,
+found by its stamp, and equal files and plan give equal stills.
 """
 
 from __future__ import annotations
@@ -11,51 +11,53 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from processing.media.clock import ticks
 from processing.media.decode import DecodeTally, decode_segment, raw_frames
-from processing.media.durable import full_disk_is_typed, make_durable
-from processing.media.encode import frame_of
+from processing.media.durable import full_disk_is_typed
 from processing.media.enhancement.planes import Plane, Planes, luma_bounds
 from processing.media.errors import Damaged
 from processing.media.measures import picture_area
-from processing.media.pictures import EXACT, Normaliser
+from processing.media.pictures import Normaliser
+from processing.media.planning import choose_encoding
+from processing.media.shown import Picture, shown, small, write_still
 from processing.media.sources import open_source, packets_of, picture_stream
-from processing.media.specs import Encoding, Plan, Segment, Still, Stills
+from processing.media.specs import Encoding, Plan, Segment, SourceFacts, Stills, Storyboard
+from processing.media.storyboard import MOST_MOMENTS, THUMBNAIL_PX, write_storyboard
 
-LONGEST_SIDE_PX = 1280
-JPEG_QUALITY = 90
 POSTER_CANDIDATES = 6
 FIRST_FRAME_WORTH = 0.7
 """Openings are titles and hands on the camera more often than what a video is about."""
 PAIR_CANDIDATES = 5
 SETTLED_FRAMES = 8
 """Frames after which the filters have their full reach; before, the pair would undersell them."""
-HD_HEIGHT_PX = 720
-ITU709, ITU601 = 1, 5
-"""FFmpeg's names for the matrices; SD without a tag is BT.601 to every player, larger pictures BT.709."""
-MATRICES = {1: ITU709, 4: 4, 5: ITU601, 6: ITU601, 7: 7, 9: 9, 10: 9}
-LIMITED, FULL = 1, 2
-
-Picture = NDArray[np.uint8]
-"""Height x width x 3, blue first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Result:
-    """What a result says of its pictures without decoding one."""
+class _Footage:
+    """What a file says of its pictures without decoding one."""
 
     path: Path
     stream_index: int
     time_base: Fraction
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
-    """Stamps, not indices."""
+    """Stamps, not indices; none where they are no guide for a seek."""
+
+    @property
+    def duration_ms(self) -> int:
+        """From the first picture's stamp to the end of the last one, taken to last as long as the one before it."""
+        last = self.pts[-1] - self.pts[-2] if len(self.pts) > 1 else 0
+        return round((self.pts[-1] + last - self.pts[0]) * self.time_base * 1000)
+
+    def seconds(self, pts: int) -> float:
+        """Return how long after the first picture a stamp is."""
+        return round(float((pts - self.pts[0]) * self.time_base), 3)
 
 
 def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comparison: Path | None = None) -> Stills:
@@ -72,42 +74,34 @@ def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comp
     if comparison is not None:
         _write_comparison(comparison, before, after, plan.encoding)
     return Stills(
-        poster=_write(directory / "poster.jpg", poster, plan.encoding),
-        before=_write(directory / "before.jpg", before, plan.encoding),
-        after=_write(directory / "after.jpg", after, plan.encoding),
-        poster_seconds=round(float((poster_pts - found.pts[0]) * found.time_base), 3),
-        pair_seconds=round(float((after_pts - found.pts[0]) * found.time_base), 3),
+        poster=write_still(directory / "poster.jpg", shown(poster, plan.encoding)),
+        before=write_still(directory / "before.jpg", shown(before, plan.encoding)),
+        after=write_still(directory / "after.jpg", shown(after, plan.encoding)),
+        poster_seconds=found.seconds(poster_pts),
+        pair_seconds=found.seconds(after_pts),
+        storyboard=_storyboard(found, normaliser, plan.encoding, directory),
     )
 
 
-def upright(picture: Picture, sample_aspect: Fraction, rotation_degrees: int) -> Picture:
-    """Return a picture as it is to be seen: square pixels, turned counter-clockwise by the nearest quarter turn.
-
-    No side is longer than LONGEST_SIDE_PX; nothing is enlarged but the narrower side of oblong pixels.
-    """
-    height, width = picture.shape[:2]
-    aspect = sample_aspect if sample_aspect > 0 else Fraction(1)
-    shown_width, shown_height = (
-        (width * aspect, Fraction(height)) if aspect >= 1 else (Fraction(width), height / aspect)
+def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Stills:
+    """Write poster and storyboard of a source that is not worked on to `directory`. Raises what make_stills raises."""
+    cv2.setNumThreads(1)
+    timeline, encoding = facts.timeline, choose_encoding(facts.probe.video)
+    keyframes = timeline.keyframes if timeline.identity == "pts" else ()
+    found = _Footage(
+        path=source,
+        stream_index=facts.probe.video.index,
+        time_base=timeline.time_base,
+        pts=timeline.pts,
+        keyframes=tuple(timeline.pts[index] for index in keyframes),
     )
-    scale = min(Fraction(1), Fraction(LONGEST_SIDE_PX) / max(shown_width, shown_height))
-    size = (max(round(shown_width * scale), 1), max(round(shown_height * scale), 1))
-    if size != (width, height):
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(np.rot90(picture, k=round(rotation_degrees / 90) % 4))
-
-
-def to_bgr(planes: Planes, encoding: Encoding) -> Picture:
-    """Return planes as a colour picture, by the encoding's matrix and range."""
-    untagged = ITU709 if encoding.height_px >= HD_HEIGHT_PX else ITU601
-    frame = frame_of(planes).reformat(
-        format="bgr24",
-        src_colorspace=MATRICES.get(encoding.colour.matrix, untagged),
-        src_color_range=FULL if encoding.colour.range == "full" else LIMITED,
-        dst_color_range=FULL,
-        interpolation=EXACT,
+    normaliser = Normaliser(encoding)
+    poster_pts, poster = _poster(found, normaliser, encoding)
+    return Stills(
+        poster=write_still(directory / "poster.jpg", shown(poster, encoding)),
+        poster_seconds=found.seconds(poster_pts),
+        storyboard=_storyboard(found, normaliser, encoding, directory),
     )
-    return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
 
 def interest(luma: Plane, colour_range: str) -> float:
@@ -129,22 +123,42 @@ def evenly(count: int, most: int) -> list[int]:
     return [(2 * part + 1) * count // (2 * most) for part in range(most)]
 
 
-def _poster(found: _Result, normaliser: Normaliser, encoding: Encoding) -> tuple[int, Planes]:
+def _poster(found: _Footage, normaliser: Normaliser, encoding: Encoding) -> tuple[int, Planes]:
     """Return the stamp and the planes of the most telling of a few keyframes; the earlier one of equals."""
     best: tuple[float, int, Planes] | None = None
-    for index in evenly(len(found.keyframes), POSTER_CANDIDATES):
-        for pts, planes in islice(_from(found, found.keyframes[index], normaliser), 1):
-            worth = interest(planes.y, encoding.colour.range)
-            if pts == found.pts[0]:
-                worth *= FIRST_FRAME_WORTH
-            if best is None or worth > best[0]:
-                best = (worth, pts, _copy(planes))
+    for pts, planes in _at_keyframes(found, POSTER_CANDIDATES, normaliser):
+        worth = interest(planes.y, encoding.colour.range)
+        if pts == found.pts[0]:
+            worth *= FIRST_FRAME_WORTH
+        if best is None or worth > best[0]:
+            best = (worth, pts, _copy(planes))
     if best is None:
-        raise Damaged("no keyframe of the result could be decoded")
+        raise Damaged("no keyframe could be decoded")
     return best[1:]
 
 
-def _pair(source: Path, plan: Plan, found: _Result, normaliser: Normaliser) -> tuple[int, Planes, Planes]:
+def _storyboard(found: _Footage, normaliser: Normaliser, encoding: Encoding, directory: Path) -> Storyboard:
+    moments: dict[int, Picture] = {}
+    for pts, planes in _at_keyframes(found, MOST_MOMENTS, normaliser):
+        ms = max(round((pts - found.pts[0]) * found.time_base * 1000), 0)
+        moments.setdefault(ms, small(planes, encoding, THUMBNAIL_PX))
+    return write_storyboard(sorted(moments.items(), key=itemgetter(0)), found.duration_ms, directory)
+
+
+def _at_keyframes(found: _Footage, most: int, normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
+    """Yield stamps and planes of keyframes spread evenly; the first picture alone where seeking leads nowhere."""
+    seen = False
+    for index in evenly(len(found.keyframes), most):
+        for pts, planes in islice(_from(found, found.keyframes[index], normaliser), 1):
+            seen = True
+            yield pts, planes
+    if not seen:
+        with closing(raw_frames(found.path, found.stream_index, DecodeTally())) as frames:
+            for frame in islice(frames, 1):
+                yield found.pts[0], normaliser.planes(frame)
+
+
+def _pair(source: Path, plan: Plan, found: _Footage, normaliser: Normaliser) -> tuple[int, Planes, Planes]:
     """Return the result's stamp of one frame with typical exposure, and its planes before and after."""
     stamps = _stamps_in_result(plan, found)
     typical = float(np.median([run.median_luma for run in plan.diagnosis.runs] or plan.diagnosis.mean_luma))
@@ -177,7 +191,7 @@ def _moments(plan: Plan) -> Iterator[tuple[int, int]]:
         yield frames // 2, max(keyframe for keyframe in keyframes if keyframe <= frames // 2)
 
 
-def _stamps_in_result(plan: Plan, found: _Result) -> dict[int, int]:
+def _stamps_in_result(plan: Plan, found: _Footage) -> dict[int, int]:
     """Return where each frame of the timeline is in the result; frames that were never decoded are missing.
 
     Stamps in the result are the plan's ticks plus one origin, which is that of the first frame not missing.
@@ -201,7 +215,7 @@ def _source_planes(source: Path, plan: Plan, index: int, seek: int, normaliser: 
     return None
 
 
-def _read_result(path: Path) -> _Result:
+def _read_result(path: Path) -> _Footage:
     with open_source(path) as container:
         stream = picture_stream(container)
         index, time_base = stream.index, stream.time_base
@@ -210,7 +224,7 @@ def _read_result(path: Path) -> _Result:
         ]
     if not packets or time_base is None:
         raise Damaged("the result holds no picture")
-    return _Result(
+    return _Footage(
         path=path,
         stream_index=index,
         time_base=time_base,
@@ -219,7 +233,7 @@ def _read_result(path: Path) -> _Result:
     )
 
 
-def _from(found: _Result, pts: int, normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
+def _from(found: _Footage, pts: int, normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
     """Yield stamps and planes of the result from the last keyframe at or before `pts` on."""
     seek_pts = max((keyframe for keyframe in found.keyframes if keyframe <= pts), default=None)
     with closing(raw_frames(found.path, found.stream_index, DecodeTally(), seek_pts=seek_pts)) as frames:
@@ -234,25 +248,10 @@ def _copy(planes: Planes) -> Planes:
 
 
 def _write_comparison(path: Path, before: Planes, after: Planes, encoding: Encoding) -> None:
-    pictures = [_shown(planes, encoding) for planes in (before, after)]
+    pictures = [shown(planes, encoding) for planes in (before, after)]
     height, width = pictures[0].shape[:2]
     done, data = cv2.imencode(".png", cv2.vconcat(pictures) if width > height else cv2.hconcat(pictures))
     if not done:
         raise Damaged("no PNG could be made of the pair")
     with full_disk_is_typed(path):
         path.write_bytes(data.tobytes())
-
-
-def _shown(planes: Planes, encoding: Encoding) -> Picture:
-    return upright(to_bgr(planes, encoding), encoding.sample_aspect, encoding.rotation_degrees)
-
-
-def _write(path: Path, planes: Planes, encoding: Encoding) -> Still:
-    picture = _shown(planes, encoding)
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise Damaged(f"no JPEG could be made of {path.stem}")
-    with full_disk_is_typed(path):
-        path.write_bytes(data.tobytes())
-    make_durable(path)
-    return Still(name=path.name, width_px=picture.shape[1], height_px=picture.shape[0])

@@ -22,7 +22,7 @@ State = Job.State
 
 EDGES: dict[str, frozenset[str]] = {
     State.QUEUED: frozenset({State.PROBING, State.FAILED, State.CANCELLED}),
-    State.PROBING: frozenset({State.ENHANCING, State.JOINING, State.FAILED, State.CANCELLED}),
+    State.PROBING: frozenset({State.ENHANCING, State.JOINING, State.PUBLISHING, State.FAILED, State.CANCELLED}),
     State.ENHANCING: frozenset({State.JOINING, State.FAILED, State.CANCELLED}),
     State.JOINING: frozenset({State.PUBLISHING, State.FAILED, State.CANCELLED}),
     State.PUBLISHING: frozenset({State.READY, State.FAILED, State.CANCELLED}),

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+import cv2
+
 from tests.acceptance.client import STATES, BlackBox, Followed
-from tests.clips import read_numbers
+from tests.clips import read_number, read_numbers
 
 
 def test_a_video_goes_in_and_a_better_one_comes_out(client: BlackBox, small_clip: Path, tmp_path: Path) -> None:
@@ -32,6 +34,44 @@ def test_a_video_goes_in_and_a_better_one_comes_out(client: BlackBox, small_clip
     assert poster[:3] == b"\xff\xd8\xff"
     part = client.part(status["result_url"], 100, 199)
     assert (part.status_code, part.content) == (206, result.read_bytes()[100:200])
+
+
+def test_what_is_asked_for_is_done_and_the_storyboard_leads_through_it(
+    client: BlackBox, small_clip: Path, tmp_path: Path
+) -> None:
+    asked = {"denoise": 0.5, "sharpen": 0, "lift": 0, "max_height_px": 144, "max_bitrate_kbps": 2000}
+    with client.listen() as socket:
+        answer = client.upload(small_clip, preset="denoise", parameters=json.dumps(asked))
+        assert answer["job"]["parameters"] == asked
+        client.follow(socket, answer["file_id"], Followed(), seconds=90)
+    job = client.get(answer["job"]["links"]["self"])
+    assert {choice["operation"]: choice["strength"] for choice in job["chosen"]["operations"]} == {"denoise": 0.5}
+    receipt = client.get(job["links"]["receipt"])["receipt"]
+    assert (receipt["width_px"], receipt["height_px"], receipt["frames_out"]) == (256, 144, 90)
+    assert read_numbers(client.download(job["links"]["result"], tmp_path / "result.mp4")) == list(range(90))
+    cues = client.download(job["links"]["storyboard_cues"], tmp_path / "cues").read_text()
+    assert cues.startswith("WEBVTT\n\n00:00:00.000 --> ")
+    tiles = cues.count("storyboard#xywh=")
+    assert tiles >= 2
+    sheet = cv2.imread(str(client.download(job["links"]["storyboard"], tmp_path / "sheet.jpg")))
+    assert sheet.shape == (72, 128 * tiles, 3)
+    numbers = []
+    for at in (0, 2.9):
+        thumbnail = client.download(f"{job['links']['thumbnail']}?at={at}", tmp_path / "thumbnail.jpg")
+        numbers.append(read_number(cv2.imread(str(thumbnail), cv2.IMREAD_GRAYSCALE)))
+    assert numbers[0] == 0
+    assert numbers[1] > 30
+
+
+def test_metadata_alone_ends_ready_without_a_result(client: BlackBox, small_clip: Path, tmp_path: Path) -> None:
+    with client.listen() as socket:
+        file_id = client.upload(small_clip, preset="metadata-only")["file_id"]
+        followed = client.follow(socket, file_id, Followed(), seconds=60)
+    assert followed.statuses == ["queued", "probing", "publishing", "ready"]
+    assert client.enhancement(file_id)["result_url"] is None
+    metadata = client.metadata(file_id)
+    assert metadata["metadata"]["frames_from_scan"] == 90
+    assert client.download(metadata["poster_url"], tmp_path / "poster.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
 
 
 def test_connecting_late_loses_nothing(client: BlackBox, small_clip: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
 import httpx
 import pytest
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 from pytest_django import Settings
 
 from processing import storage
 from processing.api.delivery import deliver
-from processing.api.views import result_of, still_of
+from processing.api.pictures import still_of, thumbnail_of
+from processing.api.views import result_of
 from tests import rows
 from tests.clips import make_clip
 from tests.door import Door, eventually, request_head
@@ -155,3 +159,37 @@ def test_a_result_is_a_video_to_be_played(tmp_path: Path, settings: Settings, rf
     assert result.headers["ETag"] == f'"{job.receipt["sha256"]}"'
     still = deliver(rf.head("/"), still_of(job, "poster"))
     assert (still.headers["Content-Type"], still.headers["Content-Length"]) == ("image/jpeg", "7")
+
+
+@pytest.mark.parametrize(
+    ("at", "content", "moment"), [(0, b"0123", 0.5), (1.5, b"0123", 0.5), (1.6, b"456789", 2.5), (1e9, b"456789", 2.5)]
+)
+def test_a_thumbnail_is_the_part_of_the_nearest_moment(
+    tmp_path: Path, settings: Settings, rf: RequestFactory, db: None, at: float, content: bytes, moment: float
+) -> None:
+    settings.VIDEOPROC_STORAGE_DIR = tmp_path
+    settings.VIDEOPROC_FREE_BYTES = 0
+    job = rows.finished(rows.accepted())
+    storage.stage(f"{job.stills_key}/thumbnails.mjpeg").write_bytes(b"0123456789")
+    answer = deliver(rf.get("/"), thumbnail_of(job, at))
+    assert body(answer) == content
+    assert (answer.headers["Content-Type"], answer.headers["Content-Length"]) == ("image/jpeg", str(len(content)))
+    assert answer.headers["Content-Disposition"] == f'inline; filename="thumbnail-{moment:.3f}.jpg"'
+    part = deliver(rf.get("/", headers={"Range": "bytes=1-2"}), thumbnail_of(job, at))
+    assert (part.status_code, body(part)) == (206, content[1:3])
+    assert part.headers["Content-Range"] == f"bytes 1-2/{len(content)}"
+    known = rf.get("/", headers={"If-None-Match": answer.headers["ETag"]})
+    assert deliver(known, thumbnail_of(job, at)).status_code == 304
+    other = thumbnail_of(job, 0 if moment > 1 else 9)
+    assert deliver(known, other).status_code == 200
+
+
+def body(answer: HttpResponseBase) -> bytes:
+    assert isinstance(answer, StreamingHttpResponse)
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in answer])
+
+    data = asyncio.run(read())
+    answer.close()
+    return data

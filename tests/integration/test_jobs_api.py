@@ -107,6 +107,42 @@ def test_links_appear_with_what_they_lead_to(ada: Client) -> None:
     assert document["chosen"] == {"operations": [], "reasons": ["clean"]}
 
 
+def test_a_job_that_makes_no_result_is_ready_without_one(ada: Client) -> None:
+    job = rows.told(rows.accepted(preset="metadata-only"))
+    document = get(ada, f"/api/v1/jobs/{job.pk}")
+    assert (document["state"], document["progress"]["percent"], document["chosen"]) == ("ready", 100.0, None)
+    made = {"self", "events", "source", "metadata", "poster", "storyboard", "storyboard_cues", "thumbnail"}
+    assert set(document["links"]) == made
+    status = get(ada, f"/internal/video-enhancement-status/{job.upload_id}")
+    assert (status["status"], status["result_url"], status["error"]) == ("ready", None, None)
+    assert get(ada, f"/internal/metadata-extraction-status/{job.upload_id}")["poster_url"]
+    for thing in ("result", "receipt", "before", "after"):
+        answer = ada.get(f"/api/v1/jobs/{job.pk}/{thing}")
+        assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (404, "not_available", False)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        *(("", "invalid"), ("?at=", "invalid"), ("?at=nan", "invalid"), ("?at=-1", "invalid"), ("?at=1e10", "invalid")),
+        ("?at=1&to=2", "unknown_field"),
+    ],
+)
+def test_a_thumbnail_needs_a_time(ada: Client, query: str, code: str) -> None:
+    job = rows.finished(rows.accepted())
+    answer = ada.get(f"/api/v1/jobs/{job.pk}/thumbnail{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def test_a_job_of_an_earlier_version_has_no_storyboard(ada: Client) -> None:
+    job = rows.finished(rows.accepted())
+    old = {name: value for name, value in job.stills.items() if name != "storyboard"}
+    Job.objects.filter(pk=job.pk).update(stills=old)
+    assert not {"storyboard", "storyboard_cues", "thumbnail"} & set(get(ada, f"/api/v1/jobs/{job.pk}")["links"])
+    for thing in ("storyboard", "storyboard.vtt", "thumbnail?at=1"):
+        assert ada.get(f"/api/v1/jobs/{job.pk}/{thing}").status_code == 404
+
+
 def test_the_sketchs_status_documents(ada: Client) -> None:
     job = rows.accepted()
     enhancement = f"/internal/video-enhancement-status/{job.upload_id}"

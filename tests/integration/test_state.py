@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 
 from processing import control, dispatch, failures, pipeline, progress
@@ -82,6 +82,28 @@ def test_a_plan_without_segments_goes_straight_to_the_join() -> None:
     job = rows.planned(rows.accepted(), segments=0)
     assert job.state == Job.State.JOINING
     rows.claimed(job, Kind.JOIN)
+
+
+def test_a_job_that_makes_no_result_goes_from_the_metadata_to_the_stills() -> None:
+    job = rows.told(rows.accepted(preset="metadata-only"))
+    assert (job.state, job.result_key, job.stills_key) == (Job.State.READY, "", "stills")
+    names = list(job.events.values_list("name", flat=True))
+    assert names == ["accepted", "probing_started", "metadata_extracted", "stills_made", "published"]
+    with pytest.raises(IntegrityError, match="job_ready_has_result"), transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(preset="auto")
+
+
+def test_a_job_that_makes_no_result_is_taken_up_at_its_stills() -> None:
+    job = rows.accepted(preset="metadata-only")
+    pipeline.metadata_extracted(rows.claimed(job, Kind.METADATA), rows.METADATA, "facts.json")
+    control.cancel(job.pk)
+    control.retry(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.PUBLISHING
+    pipeline.stills_made(rows.claimed(job, Kind.STILLS), rows.stills(), "stills")
+    pipeline.published(rows.claimed(job, Kind.PUBLISH))
+    job.refresh_from_db()
+    assert job.state == Job.State.READY
 
 
 def test_one_of_many_claimers_gets_the_step() -> None:

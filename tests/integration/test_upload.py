@@ -182,6 +182,7 @@ def test_sound_alone_is_refused(door: Door, tmp_path: Path) -> None:
         ({"parameters": '{"denoise": "1"}'}, "bad_parameter", "parameters.denoise"),
         ({"parameters": '{"denoise": NaN}'}, "bad_parameter", "parameters"),
         ({"parameters": '{"lift": 1, "lift": 0}'}, "bad_parameter", "parameters"),
+        ({"preset": "metadata-only", "parameters": '{"denoise": 1}'}, "bad_parameter", "parameters"),
         ({"parameters": "[1]"}, "bad_parameter", "parameters"),
         ({"parameters": ""}, "bad_parameter", "parameters"),
         ({"parameters": "[" * 4000}, "bad_parameter", "parameters"),

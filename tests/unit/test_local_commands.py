@@ -58,6 +58,8 @@ def test_enhance_says_what_it_did(source: Path, tmp_path: Path, capsys: pytest.C
         (["there.mp4", "out.mp4"], 1, "unsupported_container"),
         (["in.mp4", "out.mp4", "--strength", "3"], 2, "strength: Must be 0 to 2 times"),
         (["in.mp4", "out.mp4", "--preset", "best"], 2, "invalid choice"),
+        (["in.mp4", "out.mp4", "--preset", "metadata-only"], 2, "manage.py probe"),
+        (["in.mp4", "out.mp4", "--max-height-px", "721"], 2, "max_height_px: Must be even, 144 to 4320 px"),
     ],
 )
 def test_enhance_refuses_with_a_sentence(

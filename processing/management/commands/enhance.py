@@ -24,7 +24,7 @@ from processing.media.errors import MediaError
 from processing.media.local_job import LocalJob, LocalResult
 from processing.media.parameters import PARAMETERS, BadParameters, Parameter, checked
 from processing.media.process.launcher import MediaProcesses
-from processing.media.requests import PRESET_NAMES
+from processing.media.requests import METADATA_ONLY, PRESET_NAMES
 from processing.progress_bar import ProgressBar
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
@@ -52,6 +52,10 @@ class Command(BaseCommand):
         """Enhance; each failure is one sentence."""
         source, output, picture = options["source"], options["output"], options["compare"]
         _check_paths(source, [path for path in (output, picture) if path], overwrite=options["overwrite"])
+        if options["preset"] == METADATA_ONLY:
+            raise CommandError(
+                f"{METADATA_ONLY} makes no video: `manage.py probe` tells what is in a file", returncode=UNUSABLE
+            )
         try:
             parameters = checked({name: options[name] for name in PARAMETERS})
         except BadParameters as error:

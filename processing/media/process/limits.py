@@ -39,9 +39,10 @@ LIMITS: dict[str, Limits] = {
     "segment": Limits(cpu_seconds=7200, output_bytes=8 * _GIB, wall_seconds=3600),
     "join": Limits(cpu_seconds=7200, output_bytes=512 * _GIB, open_files=256, wall_seconds=7200, stall_seconds=120),
     "stills": Limits(cpu_seconds=300, output_bytes=64 * _MIB, wall_seconds=600),
+    "source_stills": Limits(cpu_seconds=3600, output_bytes=64 * _MIB, wall_seconds=3600),
 }
-"""The limits of each operation, where the caller names none. Metadata, diagnosis and plan may have to decode all of a
-video whose packets cannot be trusted."""
+"""The limits of each operation, where the caller names none. Metadata, diagnosis, plan and the
+stills of a source may have to decode all of a video whose packets cannot be trusted."""
 
 
 def limits_for(
