@@ -193,11 +193,10 @@ def segment_enhanced(claim: Claim, segment: SegmentResult, output: str) -> None:
     )
     facts = {"segment": claim.index, "frames": segment.frames_out, "attempt": claim.attempt}
     open_segments = Step.objects.filter(job=job, epoch=job.epoch, kind=Kind.SEGMENT).exclude(state=Step.State.DONE)
+    jobs.record(job, "segment_enhanced", data=facts)
     if open_segments.exists():
-        jobs.record(job, "segment_enhanced", data=facts)
         transaction.on_commit(nudge.nudge, robust=True)
     else:
-        jobs.record(job, "segment_enhanced", data=facts)
         jobs.record(job, "joining_started", to=State.JOINING)
         _next(job, Kind.JOIN)
 

@@ -20,6 +20,9 @@ from processing.state.errors import IllegalMove, JobClosed, JobOpen
 
 State = Job.State
 
+DOCUMENTS = ("metadata", "chosen", "receipt", "stills")
+"""What a change of state seldom needs; a column of kilobytes would be read and parsed at each segment."""
+
 EDGES: dict[str, frozenset[str]] = {
     State.QUEUED: frozenset({State.PROBING, State.FAILED, State.CANCELLED}),
     State.PROBING: frozenset({State.ENHANCING, State.JOINING, State.PUBLISHING, State.FAILED, State.CANCELLED}),
@@ -31,7 +34,7 @@ EDGES: dict[str, frozenset[str]] = {
 
 def lock(job_id: UUID | str, *, epoch: int | None = None) -> Job:
     """Return the open job's row, locked until the transaction ends; JobClosed where it ended or `epoch` is past."""
-    job = Job.objects.select_for_update().get(pk=job_id)
+    job = Job.objects.select_for_update().defer(*DOCUMENTS).get(pk=job_id)
     if job.terminal or (epoch is not None and job.epoch != epoch):
         raise JobClosed(f"job {job_id} is {job.state} in epoch {job.epoch}")
     return job
@@ -39,7 +42,8 @@ def lock(job_id: UUID | str, *, epoch: int | None = None) -> Job:
 
 def record(job: Job, event: str, *, to: str | None = None, data: dict[str, Any] | None = None, **fields: Any) -> Event:
     """Write one event of a locked job, with its move to state `to` and its other fields, and ring after the commit."""
-    reached = _percent(job)
+    frames = progress.frames_done(job) if job.segments_total else 0
+    reached = progress.percent(job, frames)
     if to is not None and to != job.state:
         if to not in EDGES.get(job.state, frozenset()):
             raise IllegalMove(f"job {job.pk}: {job.state} to {to}")
@@ -48,7 +52,7 @@ def record(job: Job, event: str, *, to: str | None = None, data: dict[str, Any] 
         if not isinstance(value, BaseExpression):
             setattr(job, name, value)
     if job.state not in {State.FAILED, State.CANCELLED}:  # these stay where the job came to
-        reached = _percent(job)
+        reached = progress.percent(job, frames)
     job.percent = max(job.percent, reached)
     job.seq += 1
     if job.terminal:
@@ -67,10 +71,6 @@ def give_up(job: Job, event: str, *, to: str, data: dict[str, Any] | None = None
     if job.metadata_state != Job.MetadataState.READY:
         fields["metadata_state"] = Job.MetadataState.FAILED
     return record(job, event, to=to, data=data, **fields)
-
-
-def _percent(job: Job) -> float:
-    return progress.percent(job, progress.frames_done(job) if job.segments_total else 0)
 
 
 def lock_ended(job_id: UUID | str) -> Job:
