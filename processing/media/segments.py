@@ -17,7 +17,7 @@ WARMUP_FRAMES = 8
 """How far the filters look back on planes; deinterlacing before them looks one frame further."""
 REDECODED_SHARE = Fraction(1, 4)
 """Frames decoded a second time to reach cuts inside a GOP, as a share of all: no more than this."""
-TARGETS_SECONDS = (1, 1, 2, 4, 8)
+TARGETS_SECONDS = (1, 1, 4, 8)
 
 
 def plan_segments(
@@ -27,19 +27,25 @@ def plan_segments(
 
     `warmup_frames` is how far the operations look back in all.
 
-    The first are short, so that the first picture comes soon. A cut beside a keyframe between half and twice the target
-    is taken; without one the cut lies inside a GOP while the re-decoding that costs stays within bounds; else the
-    segment reaches to the next keyframe. Frames that only their index
-    identifies are counted from the start: one segment.
+    The first are short, so that the first picture comes soon. The last share what is left, down to half the longest
+    target, lest one worker is still at a long one when the others have nothing; shorter ones would cost more in warm-up
+    frames than they gain. A cut beside a keyframe between half and twice the target is taken; without one the cut lies
+    inside a GOP while the re-decoding that costs stays within bounds; else the segment reaches to the next keyframe.
+    No cut leaves less than half the first target. Frames that only their index identifies are counted from the start:
+    one segment.
     """
     count = len(timeline.pts)
     if timeline.identity == "index" and not timeline.stamps:
         return (Segment(index=0, seek=0, warmup=0, start=0, stop=count),)
-    beside_keyframes = [key + warmup_frames for key in timeline.keyframes if key + warmup_frames < count]
+    end = timeline.pts[-1] + timeline.last_duration
+    latest = bisect_right(timeline.pts, end - targets[0] / timeline.time_base / 2)
+    beside_keyframes = [key + warmup_frames for key in timeline.keyframes if key + warmup_frames < latest]
     budget = REDECODED_SHARE * count
     cuts = [0]
     while True:
-        target = targets[min(len(cuts), len(targets)) - 1] / timeline.time_base
+        half_left = (end - timeline.pts[cuts[-1]]) / 2 * timeline.time_base
+        share = max(half_left, targets[-1] / 2, targets[0])
+        target = min(targets[min(len(cuts), len(targets)) - 1], share) / timeline.time_base
         cut, cost = _next_cut(timeline, beside_keyframes, cuts[-1], int(target), budget, warmup_frames)
         if cut is None:
             break

@@ -70,20 +70,31 @@ def test_redecoding_inside_gops_stays_within_its_share(timeline: Timeline) -> No
 
 def test_cuts_lie_beside_keyframes_near_the_targets() -> None:
     timeline = timeline_of(list(range(1000)), list(range(0, 1000, 25)))
-    starts = [segment.start for segment in plan_segments(timeline, (1, 1, 2, 4, 8))]
-    assert starts == [0, 33, 58, 108, 208, 408, 608, 808]
-    assert [segment.seek for segment in plan_segments(timeline)][1:4] == [25, 50, 100]
+    starts = [segment.start for segment in plan_segments(timeline, (1, 1, 4, 8))]
+    assert starts == [0, 33, 58, 158, 358, 558, 758, 883]
+    assert [segment.seek for segment in plan_segments(timeline)][1:4] == [25, 50, 150]
+
+
+@given(st.integers(250, 3000))
+def test_the_last_segments_share_what_is_left(count: int) -> None:
+    segments = plan_segments(timeline_of(list(range(count)), list(range(0, count, 25))))
+    lengths = [(segment.stop - segment.start) / 25 for segment in segments]
+    assert max(lengths[-2:]) <= 6.0, "half the longest, and a rest too short for itself"
+    assert min(lengths) >= 1.0
+    assert len(segments) <= count / 25 / 8 + 5
 
 
 def test_a_long_gop_is_cut_inside_only_while_that_is_cheap() -> None:
     timeline = timeline_of(list(range(1500)), [0])
     starts = [segment.start for segment in plan_segments(timeline)]
-    assert starts == [0, 25, 50, 100, 200]
+    assert starts == [0, 25, 50, 150]
 
 
 def test_a_short_rest_joins_the_last_segment() -> None:
     timeline = timeline_of(list(range(30)), [0, 10, 20])
     assert plan_segments(timeline, (1,)) == (Segment(index=0, seek=0, warmup=0, start=0, stop=30),)
+    timeline = timeline_of(list(range(60)), [0, 50])
+    assert plan_segments(timeline) == (Segment(index=0, seek=0, warmup=0, start=0, stop=60),)
 
 
 def test_frames_that_only_counting_identifies_are_one_segment() -> None:
