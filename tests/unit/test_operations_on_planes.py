@@ -80,9 +80,9 @@ def test_enlarge_interpolates_and_repeats_an_odd_last_column() -> None:
 def test_mix_moves_by_the_weight_and_rounds() -> None:
     now, past = np.array([[100, 100, 100, -100]], np.int8), np.array([[110, 90, 110, 120]], np.int8)
     weight = np.array([[HALF, HALF, 0, 0]], np.uint8)
-    out, scratch = np.zeros((1, 4), np.int8), np.zeros((1, 4), np.int8)
-    mix(now, past, weight, out, scratch)
-    assert out.tolist() == [[105, 95, 100, -100]]
+    mix(now, past, weight)
+    assert past.tolist() == [[105, 95, 100, -100]]
+    assert now.tolist() == [[100, 100, 100, -100]]
 
 
 def test_a_gate_is_open_for_noise_and_shut_for_motion() -> None:

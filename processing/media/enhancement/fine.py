@@ -56,7 +56,7 @@ class _Stage:
         self._seen = 0
         self._still, self._moved, self._mask, self._first, self._second = (new_plane(*half) for _ in range(5))
         self._wide, self._wide_mask = new_plane(height, width), new_plane(height, width)
-        self._signed = [(new_signed(*size), new_signed(*size), new_signed(*size)) for size in ((height, width), half)]
+        self._signed = [(new_signed(*size), new_signed(*size)) for size in ((height, width), half)]
 
     def mean(self, planes: Planes, out: Planes) -> Plane | None:
         """Write the gated mean of `planes` to `out`; return the weights, None where history is short."""
@@ -104,10 +104,10 @@ class _Stage:
         cv2.min(out, second, dst=out)
 
     def _mix(self, now: Plane, past: Plane, weight: Plane, out: Plane, size: int) -> None:
-        first, second, scratch = self._signed[size]
+        first, second = self._signed[size]
         to_signed(now, first)
         to_signed(past, second)
-        mix(first, second, weight, second, scratch)
+        mix(first, second, weight)
         to_plane(second, out)
 
 

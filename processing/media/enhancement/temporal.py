@@ -8,6 +8,7 @@ Invariant: arithmetic is 8-bit and scales are powers of two, so no vector unit a
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,51 +80,55 @@ class History(NamedTuple):
     small: Signed
 
 
-class _Stage:
-    """One gated mean with the picture `lag` before; owns its history and its buffers."""
+class _Buffers:
+    """What the stages work in, one after the other."""
 
-    def __init__(self, lag: int, luma: Gate, chroma: Gate, height: int, width: int) -> None:
-        self.lag = lag
-        self.luma = luma
-        self.chroma = chroma
+    def __init__(self, height: int, width: int) -> None:
         half = (height // 2, width // 2)
-        self.slots = [_new_history(height, width) for _ in range(lag + 1)]
-        self.seen = 0
-        self.weight = new_plane(*half)
+        self.first, self.second, self.weight = (new_plane(*half) for _ in range(3))
         self.wide_weight = new_plane(height, width)
 
-    def slot(self) -> History:
-        """Return the buffers to write the present picture to before `mean` is called."""
-        return self.slots[self.seen % len(self.slots)]
 
-    def mean(self, out: History, scratch: History) -> Plane | None:
-        """Write the gated mean of the picture in `slot` to `out`; return the weights, None where history is short."""
-        now = self.slots[self.seen % len(self.slots)]
-        self.seen += 1
-        if self.seen <= self.lag:
-            for plane, target in zip(now, out, strict=True):
-                np.copyto(target, plane)
-            return None
-        past = self.slots[self.seen % len(self.slots)]
-        weight, first, second = self.weight, scratch.u, scratch.v
+class _Stage:
+    """One gated mean with the picture `lag` before; owns the pictures since then."""
+
+    def __init__(self, lag: int, luma: Gate, chroma: Gate) -> None:
+        self._lag = lag
+        self._luma = luma
+        self._chroma = chroma
+        self._past: deque[History] = deque()
+
+    def mean(self, now: History, buffers: _Buffers) -> tuple[History, Plane | None]:
+        """Return the gated mean, in the memory of the older picture, and the weights; a copy, None where none is.
+
+        `now` is kept, and neither written to nor given back before its turn as the older one.
+        """
+        self._past.append(now)
+        if len(self._past) <= self._lag:
+            return History(*(plane.copy() for plane in now)), None
+        past = self._past.popleft()
+        weight, first, second = buffers.weight, buffers.first, buffers.second
         # Chroma first: what changes in colour alone must not be averaged away either.
-        cv2.absdiff(now.u, past.u, dst=first)
-        cv2.absdiff(now.v, past.v, dst=second)
+        cv2.absdiff(now.u, past.u, dst=first.view(np.int8))
+        cv2.absdiff(now.v, past.v, dst=second.view(np.int8))
         cv2.max(first, second, dst=first)
-        _blurred_weight(first.view(np.uint8), self.chroma, weight)
-        cv2.absdiff(now.small, past.small, dst=first)
-        narrow = second.view(np.uint8)
-        _blurred_weight(first.view(np.uint8), self.luma, narrow)
-        cv2.min(weight, narrow, dst=weight)
-        widen(weight, self.wide_weight)
-        mix(now.y, past.y, self.wide_weight, out.y, scratch.y)
-        for plane, older, target in zip(now[1:], past[1:], out[1:], strict=True):
-            mix(plane, older, weight, target, first)
-        return weight
+        _blurred_weight(first, self._chroma, weight)
+        cv2.absdiff(now.small, past.small, dst=first.view(np.int8))
+        _blurred_weight(first, self._luma, second)
+        cv2.min(weight, second, dst=weight)
+        widen(weight, buffers.wide_weight)
+        mix(now.y, past.y, buffers.wide_weight)
+        for plane, older in zip(now[1:], past[1:], strict=True):
+            mix(plane, older, weight)
+        return past, weight
 
 
 class TemporalDenoise:
-    """The cascade over one run of pictures of one size."""
+    """The cascade over one run of pictures of one size.
+
+    A stage gives the oldest picture's memory on to the next one, the last stage's comes back to the first: eight
+    pictures in all, and nothing is copied once the history is full.
+    """
 
     def __init__(self, sigma_luma: float, sigma_chroma: float, height: int, width: int) -> None:
         """Prepare for noise of the given deviations in 8-bit code values; the larger, the more is averaged."""
@@ -133,9 +138,10 @@ class TemporalDenoise:
             difference = np.sqrt(2.0) / np.sqrt(2.0) ** index
             luma = make_gate(MEAN_OF_NORMAL * sigma_luma / 2.0 * difference, GATE_SHUT_LUMA)
             chroma = make_gate(MEAN_OF_TWO_NORMALS * sigma_chroma * difference, GATE_SHUT_CHROMA)
-            self._stages.append(_Stage(lag, luma, chroma, height, width))
+            self._stages.append(_Stage(lag, luma, chroma))
         half = (height // 2, width // 2)
-        self._out, self._scratch = _new_history(height, width), _new_history(height, width)
+        self._buffers = _Buffers(height, width)
+        self._picture = History(new_signed(height, width), new_signed(*half), new_signed(*half), new_signed(*half))
         self._small, self._step, self._removed = (new_plane(*half) for _ in range(3))
 
     def process(self, planes: Planes) -> tuple[History, Plane]:
@@ -145,27 +151,21 @@ class TemporalDenoise:
         """
         self._removed.fill(0)
         halve(planes.y, self._small)
-        for plane, target in zip((*planes, self._small), self._stages[0].slot(), strict=True):
+        for plane, target in zip((*planes, self._small), self._picture, strict=True):
             to_signed(plane, target)
-        for index, stage in enumerate(self._stages):
-            out = self._stages[index + 1].slot() if index + 1 < len(self._stages) else self._out
-            weight = stage.mean(out, self._scratch)
+        for stage in self._stages:
+            self._picture, weight = stage.mean(self._picture, self._buffers)
             if weight is not None:
                 np.right_shift(weight, REMOVED_SHIFT, out=self._step)
                 cv2.add(self._removed, self._step, dst=self._removed)
-        return self._out, self._removed
+        return self._picture, self._removed
 
 
-def mix(now: Signed, past: Signed, weight: Plane, out: Signed, scratch: Signed) -> None:
-    """Write now + (past - now) * weight / 128 to `out`, rounding to nearest; `weight` is at most 127."""
-    cv2.subtract(past, now, dst=scratch)
-    cv2.multiply(scratch, weight.view(np.int8), dst=scratch, scale=1 / 128)
-    cv2.add(now, scratch, dst=out)
-
-
-def _new_history(height: int, width: int) -> History:
-    half = (height // 2, width // 2)
-    return History(new_signed(height, width), new_signed(*half), new_signed(*half), new_signed(*half))
+def mix(now: Signed, past: Signed, weight: Plane) -> None:
+    """Turn `past` into now + (past - now) * weight / 128, rounded to nearest; `weight` is at most 127."""
+    cv2.subtract(past, now, dst=past)
+    cv2.multiply(past, weight.view(np.int8), dst=past, scale=1 / 128)
+    cv2.add(now, past, dst=past)
 
 
 def _blurred_weight(difference: Plane, gate: Gate, out: Plane) -> None:
