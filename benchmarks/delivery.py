@@ -26,6 +26,7 @@ from videoproc.servers.server import Server
 ROOT = Path(__file__).resolve().parents[1]
 SEGMENTS_A_JOB = 50
 PATIENCE_SECONDS = 300.0
+IDLE_SECONDS = 20.0
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -161,6 +162,14 @@ def measure(
     return rate, (_transactions() - transactions) / last, milliseconds
 
 
+def idle(parts: Parts, workers: int) -> dict[str, float]:
+    """Return the milliseconds of CPU that each part uses in a second for each worker process that has nothing to do."""
+    cpu, began = parts.cpu_seconds(), time.perf_counter()
+    time.sleep(IDLE_SECONDS)
+    passed = (time.perf_counter() - began) * workers
+    return {part: (used - cpu[part]) / passed * 1000 for part, used in parts.cpu_seconds().items()}
+
+
 def _cpu_seconds(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -208,6 +217,9 @@ def main() -> None:
                         f"| {rows_there:,} | {rate:.0f} | {commits:.1f} | {sum(cpu.values()):.1f} | {each} |",
                         flush=True,
                     )
+                beat = idle(parts, options.workers)
+                each = " | ".join(f"{beat[name]:.1f}" for name in names)
+                print(f"| idle, for each worker and second | | | {sum(beat.values()):.1f} | {each} |")
 
 
 if __name__ == "__main__":
