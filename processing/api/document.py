@@ -70,7 +70,11 @@ def chosen(job: Job) -> dict[str, Any] | None:
     if not job.chosen:
         return None
     enhancement = job.chosen["enhancement"]
-    return {"operations": enhancement["choices"], "reasons": enhancement["reasons"]}
+    return {
+        "operations": enhancement["choices"],
+        "reasons": enhancement["reasons"],
+        "stepped_down": enhancement.get("stepped_down", []),
+    }
 
 
 def links(job: Job) -> dict[str, str]:

@@ -50,11 +50,23 @@ class OperationSerializer(serializers.Serializer):
     reason = serializers.CharField()
 
 
+class SteppedDownSerializer(serializers.Serializer):
+    """One operation that would have done harm and was made weaker, or left out (0)."""
+
+    operation = serializers.CharField()
+    harm = serializers.CharField()
+    measured = serializers.FloatField()
+    most = serializers.FloatField()
+    strength_before = serializers.FloatField()
+    strength = serializers.FloatField()
+
+
 class ChosenSerializer(serializers.Serializer):
     """What is done to the picture, and one sentence for each thing looked at."""
 
     operations = OperationSerializer(many=True)
     reasons = serializers.ListField(child=serializers.CharField())
+    stepped_down = SteppedDownSerializer(many=True)
 
 
 class LinksSerializer(serializers.Serializer):

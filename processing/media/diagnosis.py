@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import accumulate, chain, pairwise
 from math import ceil
 from pathlib import Path
@@ -21,9 +21,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from processing.media.decode import DecodeTally, raw_frames
-from processing.media.enhancement.planes import luma_bounds
+from processing.media.enhancement.harm import Sample
+from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
-from processing.media.findings import RunFindings, measure_run
+from processing.media.findings import RunFindings, centre, measure_run
 from processing.media.measures import is_other_scene, percentile
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.pictures import Normaliser
@@ -51,10 +52,26 @@ LEAST_FIELD_ORDER = 0.02
 BOTTOM_FIRST = frozenset({"bb", "tb"})
 """Field orders whose bottom field is shown first, whichever was coded first."""
 HISTOGRAM_STEPS = 32
+MOST_SAMPLES = 4
+SAMPLE_PX = 512
+"""Width and height of the samples' middle that an enhancement is tried on: enough to see harm, and quickly done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was measured, and some of the pictures, to try an enhancement on."""
+
+    diagnosis: Diagnosis
+    samples: tuple[Sample, ...]
 
 
 def diagnose(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Parameters = NONE_GIVEN) -> Diagnosis:
-    """Return what at most 8 runs of 3 frames tell of the video at `path`, at the size that it will have.
+    """Return what at most 8 runs of 3 frames tell of the video at `path`; raises what `look` raises."""
+    return look(path, probe, timeline, parameters).diagnosis
+
+
+def look(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Parameters = NONE_GIVEN) -> Look:
+    """Return what at most 8 runs of 3 frames tell of the video at `path`, at the size that it will have, and samples.
 
     Fields, blocks and bars are looked at in the source's own size: scaling mixes them.
 
@@ -65,13 +82,17 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Para
     places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
     with ThreadPoolExecutor(_threads(probe)) as pool:
         looks = pool.map(lambda place: _look(path, probe, encoding, timeline, *place), places)
-        runs = [run for found in looks for run in found]
-    if not runs:
+        seen = [run for found in looks for run in found]
+    if not seen:
         # Seeking leads nowhere here.
-        runs = _look(path, probe, encoding, None, 0, _most_runs(probe))
-    if not runs:
+        seen = _look(path, probe, encoding, None, 0, _most_runs(probe))
+    if not seen:
         raise Damaged("not one frame could be decoded")
-    return summarised(runs, probe, *luma_bounds(encoding.colour.range))
+    kept = seen[:: ceil(len(seen) / MOST_SAMPLES)]
+    return Look(
+        diagnosis=summarised([run for run, _ in seen], probe, *luma_bounds(encoding.colour.range)),
+        samples=tuple(sample for _, sample in kept),
+    )
 
 
 def summarised(runs: list[RunFindings], probe: MediaProbe, black: int, white: int) -> Diagnosis:
@@ -182,24 +203,32 @@ def _threads(probe: MediaProbe) -> int:
 
 def _look(
     path: Path, probe: MediaProbe, encoding: Encoding, timeline: Timeline | None, start: int, count: int
-) -> list[RunFindings]:
+) -> list[tuple[RunFindings, Sample]]:
     """Return what up to `count` runs of consecutive frames from a place on show; nothing where none can be decoded."""
     normaliser, own = Normaliser(encoding), choose_encoding(probe.video)
     # HDR is not interlaced, and its tables take seconds.
     is_scaled = own.height_px != encoding.height_px and probe.video.hdr == "none"
     unscaled = Normaliser(own) if is_scaled else None
     bounds = luma_bounds(encoding.colour.range)
-    return [
-        measure_run(
-            [normaliser.planes(frame) for frame in run],
+    found = []
+    for run in _runs_from(path, probe, timeline, start, count):
+        pictures = [normaliser.planes(frame) for frame in run]
+        findings = measure_run(
+            pictures,
             *bounds,
             pts=run[0].pts or 0,
             flagged_interlaced=sum(frame.interlaced_frame for frame in run),
             most_px=MOST_MEASURED_PX,
             unscaled=[unscaled.planes(frame) for frame in run] if unscaled else None,
         )
-        for run in _runs_from(path, probe, timeline, start, count)
-    ]
+        found.append((findings, _sample(findings.pts, pictures)))
+    return found
+
+
+def _sample(pts: int, pictures: list[Planes]) -> Sample:
+    """Return copies of the middle of pictures, for these are views of the decoder's memory."""
+    middles = (centre(picture, SAMPLE_PX) for picture in pictures)
+    return Sample(pts=pts, pictures=tuple(Planes(*(plane.copy() for plane in middle)) for middle in middles))
 
 
 def _runs_from(

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from processing.media import wire
 from processing.media.companions import without_tags
-from processing.media.diagnosis import diagnose
+from processing.media.diagnosis import look
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.enhance import enhance_segment
+from processing.media.enhancement.gate import harmless
 from processing.media.enhancement.presets import choose
 from processing.media.errors import ResourceExceeded
 from processing.media.facts import known_facts, read_facts, write_facts
 from processing.media.join import join_segments
-from processing.media.planning import make_plan
+from processing.media.planning import choose_encoding, make_plan
 from processing.media.probe import probe
 from processing.media.process import sandbox
 from processing.media.process.child import Operation, Report
@@ -78,9 +79,10 @@ def _metadata(request: MetadataRequest, report: Report) -> Metadata:
 def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     facts = known_facts(source, request.facts)
-    diagnosis = diagnose(source, facts.probe, facts.timeline, request.parameters)
-    enhancement = choose(request.preset, diagnosis, facts.probe, request.parameters)
-    return Chosen(diagnosis=diagnosis, enhancement=enhancement)
+    seen = look(source, facts.probe, facts.timeline, request.parameters)
+    wanted = choose(request.preset, seen.diagnosis, facts.probe, request.parameters)
+    enhancement = harmless(wanted, seen.samples, choose_encoding(facts.probe.video).colour.range)
+    return Chosen(diagnosis=seen.diagnosis, enhancement=enhancement)
 
 
 def _plan(request: PlanRequest, report: Report) -> Planned:

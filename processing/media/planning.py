@@ -77,7 +77,7 @@ def make_plan(
             TARGETS_SECONDS if probe.video.hdr == "none" else HDR_TARGETS_SECONDS,
             warmup_frames=WARMUP_FRAMES + (LOOK_BACK_FRAMES if is_deinterlaced else 0),
         ),
-        warnings=_warnings(probe, timeline, diagnosis, encoding, is_copy=is_copy, is_deinterlaced=is_deinterlaced),
+        warnings=_warnings(probe, timeline, diagnosis, encoding, enhancement, is_copy=is_copy),
     )
 
 
@@ -155,9 +155,9 @@ def _warnings(
     timeline: Timeline,
     diagnosis: Diagnosis,
     encoding: Encoding,
+    enhancement: Enhancement,
     *,
     is_copy: bool,
-    is_deinterlaced: bool,
 ) -> tuple[str, ...]:
     video = probe.video
     subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
@@ -168,7 +168,8 @@ def _warnings(
         "chroma_reduced": not is_copy and _loses_chroma(video.pixel_format),
         "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
         "size_padded": not is_copy and (encoding.width_px > video.width_px or encoding.height_px > video.height_px),
-        "interlaced_kept": diagnosis.is_interlaced and not is_deinterlaced,
+        "enhancement_stepped_down": bool(enhancement.stepped_down),
+        "interlaced_kept": diagnosis.is_interlaced and not has_deinterlacing(enhancement),
         "cover_art_dropped": any(stream.is_cover_art and not is_carried_cover(stream) for stream in probe.other),
         "subtitles_dropped": any(stream.codec not in TEXT_CODECS for stream in subtitles),
         "chapters_dropped": len(probe.chapters) >= MAX_CHAPTERS,

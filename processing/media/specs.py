@@ -285,6 +285,22 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SteppedDown:
+    """One operation that would have done harm, and became weaker before the plan was made."""
+
+    operation: str
+    harm: str
+    """"clipping", "colour_clipping", "ringing", "lost_detail" (shares) or "flicker" (code values)."""
+    measured: float
+    """On the worst sample, at the strength before."""
+    most: float
+    """What may be at most."""
+    strength_before: float
+    strength: float
+    """0 where it is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Enhancement:
     """What is done to the pixels, frozen before the first segment starts; no operation means "left alone"."""
 
@@ -300,6 +316,8 @@ class Enhancement:
     """For the white balance operation: the measured cast."""
     first_field: Literal["top", "bottom"] = "top"
     """For the deinterlace operation."""
+    stepped_down: tuple[SteppedDown, ...] = ()
+    """What the no-harm gate made weaker."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,7 @@ def test_links_appear_with_what_they_lead_to(ada: Client) -> None:
     assert set(document["links"]) == set(serializers.LinksSerializer().fields)
     assert document["links"]["result"] == f"/api/v1/jobs/{job.pk}/result"
     assert (document["state"], document["terminal"], document["progress"]["percent"]) == ("ready", True, 100.0)
-    assert document["chosen"] == {"operations": [], "reasons": ["clean"]}
+    assert document["chosen"] == {"operations": [], "reasons": ["clean"], "stepped_down": []}
 
 
 def test_a_job_that_makes_no_result_is_ready_without_one(ada: Client) -> None:

@@ -1,4 +1,4 @@
-"""A chosen enhancement made weaker or stronger as a whole, by a factor that a person names.
+"""A chosen enhancement made weaker or stronger, as a whole by a factor that a person names, or in one operation.
 
 Invariant: factor 0 is "left alone", factor 1 changes nothing, a tone curve keeps its order of brightness, and what a
 person asked for by itself stays as asked.
@@ -38,6 +38,18 @@ def scaled(enhancement: Enhancement, factor: float, decided: frozenset[str] = fr
             f"{rest or 'all '}at {factor:g} times that strength" if factor else f"strength 0: {rest}left alone",
         ),
     )
+
+
+def weakened(enhancement: Enhancement, operation: str, factor: float) -> Enhancement:
+    """Return the enhancement with one operation at `factor` (0 to 1) of its strength."""
+    weaker = (
+        replace(choice, strength=round(choice.strength * factor, 4)) if choice.operation == operation else choice
+        for choice in enhancement.choices
+    )
+    tone = enhancement.tone
+    if operation == "tone":
+        tone = tuple(_curve(curve, factor) for curve in tone) if factor else ()
+    return replace(enhancement, choices=tuple(choice for choice in weaker if choice.strength != 0.0), tone=tone)
 
 
 def _choice(choice: Choice, factor: float) -> Choice:

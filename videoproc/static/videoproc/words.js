@@ -56,6 +56,7 @@ const WARNINGS = {
   chroma_reduced: "Colour was reduced to 4:2:0, which browsers play.",
   alpha_dropped: "Transparency was left out.",
   size_padded: "An odd size was padded by one row or column.",
+  enhancement_stepped_down: "Some of the enhancement was made weaker, because it would have done harm.",
   interlaced_kept: "The picture is interlaced and was kept so.",
   cover_art_dropped: "Cover art was left out.",
   subtitles_dropped: "Subtitles were left out.",
