@@ -1,4 +1,4 @@
-"""Jobs and workers in the admin: to watch, to understand, to cancel. No row is written here but by the pipeline."""
+"""Jobs and workers in the admin: to watch, to understand, to steer. No row is written here but by control.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST, require_safe
 
-from processing import control, job_page, progress
+from processing import job_page, progress, steering
 from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS
 from processing.api.errors import NotAvailable, RangeNotSatisfiable
@@ -32,9 +32,7 @@ from processing.clock import after
 from processing.media.requests import PRESET_NAMES
 from processing.models import Job, Worker
 from processing.readonly import NO_POSTER, ReadOnlyAdmin, badge
-from processing.state.errors import JobClosed
 
-CANCELLED_AT_ONCE = 1000
 HEAVY = ("metadata", "chosen", "receipt", "warnings", "error_detail")
 
 
@@ -93,7 +91,7 @@ class JobAdmin(ReadOnlyAdmin):
     search_help_text = "Job or upload id, file name, client id"
     ordering = ("-created_at", "id")
     sortable_by = ("age",)
-    actions = ("cancel_selected",)
+    actions = steering.actions()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Return the jobs without the documents that only their own page shows."""
@@ -113,33 +111,17 @@ class JobAdmin(ReadOnlyAdmin):
             return super().get_search_results(request, queryset, search_term)
         return queryset.filter(Q(pk=wanted) | Q(upload_id=wanted)), False
 
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Return whether this person may end jobs: who may change them, were they changeable."""
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Return whether this person may steer jobs: who may change them, were they changeable."""
         return request.user.has_perm("processing.change_job")
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the list's and the page's paths, those of a job's files and of its cancel button first."""
+        """Return the list's and the page's paths, those of a job's files and of its buttons first."""
         return [
             path("<uuid:job_id>/file/<str:thing>", self.admin_site.admin_view(self.file), name="job-admin-file"),
-            path("<uuid:job_id>/cancel", self.admin_site.admin_view(self.cancel), name="job-admin-cancel"),
+            path("<uuid:job_id>/do/<str:name>", self.admin_site.admin_view(self.do), name="job-admin-do"),
             *super().get_urls(),
         ]
-
-    @admin.action(description="Cancel selected jobs", permissions=["cancel"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        """End the selected jobs; say how many had ended before."""
-        ended = queryset.filter(ended_at__isnull=False).count()
-        cancelled = 0
-        for job_id in list(queryset.filter(ended_at__isnull=True).values_list("pk", flat=True)[:CANCELLED_AT_ONCE]):
-            try:
-                control.cancel(job_id)
-                cancelled += 1
-            except JobClosed:
-                ended += 1
-        if cancelled:
-            self.message_user(request, f"{_jobs(cancelled)} cancelled.", messages.SUCCESS)
-        if ended:
-            self.message_user(request, f"{_jobs(ended)} had already ended and stayed as they were.", messages.WARNING)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -155,23 +137,21 @@ class JobAdmin(ReadOnlyAdmin):
             "media": self.media,
             "is_nav_sidebar_enabled": False,
             "page": job_page.gather(job),
-            "may_cancel": self.has_cancel_permission(request) and not job.terminal,
+            "acts": steering.offered(job) if self.has_steer_permission(request) else (),
         }
         return TemplateResponse(request, "admin/processing/job/page.html", context)
 
-    def cancel(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
-        """End one job and show it again."""
-        return require_POST(self._cancel)(request, job_id)
+    def do(self, request: HttpRequest, job_id: UUID, name: str) -> HttpResponse:
+        """Do one act to one job and show it again."""
+        return require_POST(self._do)(request, job_id, name)
 
-    def _cancel(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
-        if not self.has_cancel_permission(request):
+    def _do(self, request: HttpRequest, job_id: UUID, name: str) -> HttpResponse:
+        if not self.has_steer_permission(request):
             raise PermissionDenied
+        if name not in steering.ACTS:
+            raise Http404("there is no such act")
         job = self._job(job_id)
-        try:
-            control.cancel(job.pk)
-            self.message_user(request, "The job is cancelled.", messages.SUCCESS)
-        except JobClosed:
-            self.message_user(request, "The job had already ended.", messages.WARNING)
+        steering.steer(self, request, steering.ACTS[name], [job.pk])
         return HttpResponseRedirect(reverse("admin:processing_job_change", args=[job.pk]))
 
     def file(self, request: HttpRequest, job_id: UUID, thing: str) -> HttpResponseBase:
@@ -264,7 +244,3 @@ def _delivery(job: Job, thing: str) -> Delivery:
     if thing in STILLS:
         return still_of(job, thing)
     raise Http404("there is no such file")
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job" if count == 1 else f"{count} jobs"

@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from processing.media.parameters import PARAMETERS
 from processing.media.requests import PRESET_NAMES
 from videoproc.guesses import SlowSignInForm
 
@@ -68,7 +69,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if not (request.user.is_authenticated or settings.VIDEOPROC_ANONYMOUS_CLIENTS):
         return redirect_to_login(request.get_full_path(), "sign-in")
     presets = [(name, *PRESET_WORDS[name]) for name in PRESET_NAMES]
-    return render(request, "videoproc/page.html", {"presets": presets})
+    return render(request, "videoproc/page.html", {"presets": presets, "parameters": PARAMETERS.values()})
 
 
 @method_decorator(with_policy, name="dispatch")

@@ -24,6 +24,8 @@ class Parameter:
     kind: Literal["number", "integer", "boolean"]
     sentence: str
     """What it does; of operations, also what 0 means."""
+    title: str = ""
+    """A word or two for a form; the name's own words where it is not given."""
     lowest: float = 0
     highest: float = 1
     multiple_of: int = 1
@@ -31,6 +33,11 @@ class Parameter:
     unit: str = ""
     operation: str = ""
     """The operation whose strength it decides, if it decides one."""
+
+    @property
+    def label(self) -> str:
+        """What a form calls it."""
+        return self.title or self.name.replace("_", " ").capitalize()
 
     @property
     def range(self) -> str:
@@ -129,17 +136,19 @@ class Parameters:
     max_height_px: int | None = _declared(
         "integer",
         "Greatest height of the result as it is seen; a higher picture is scaled down, none is enlarged.",
+        title="Greatest height (pixels)",
         lowest=144,
         highest=4320,
         multiple_of=2,
         unit="px",
     )
     crf: float | None = _declared(
-        "number", "Quality of the encoder; lower is better and larger.", lowest=14, highest=35
+        "number", "Quality of the encoder; lower is better and larger.", title="Quality (CRF)", lowest=14, highest=35
     )
     max_bitrate_kbps: int | None = _declared(
         "integer",
         "Cap of the picture's bitrate; where it is reached, quality gives way.",
+        title="Greatest bitrate (kbit/s)",
         lowest=200,
         highest=200_000,
         unit="kbit/s",

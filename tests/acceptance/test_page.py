@@ -152,6 +152,62 @@ def test_the_whole_way_goes_by_keyboard_and_a_job_can_be_cancelled(
     expect(cancel).to_be_hidden()
 
 
+def test_options_are_asked_for_and_a_value_out_of_range_is_not_sent(
+    page: Page, embedded_system: EmbeddedSystem, dark_clip: Path
+) -> None:
+    open_page(page, embedded_system.url)
+    expect(page.get_by_label("Denoise", exact=True)).to_be_hidden()
+    page.get_by_text("More options").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Denoise", exact=True).fill("3")
+    page.get_by_label("Greatest height").fill("144")
+    page.get_by_label("Deinterlace", exact=True).select_option("No")
+    page.get_by_text("More options").click()
+    page.set_input_files("#file", dark_clip)
+    expect(page.locator(".job")).to_have_count(0)
+    expect(page.get_by_label("Denoise", exact=True)).to_be_focused()
+    page.get_by_label("Denoise", exact=True).fill("0.5")
+    page.set_input_files("#file", dark_clip)
+    card = page.locator(".job")
+    expect(card.locator(".job-facts")).to_contain_text("denoise 0.5 · deinterlace false · max height 144")
+    expect(card).to_have_attribute("data-state", "ready", timeout=READY_MS)
+    expect(card.locator(".facts")).to_contain_text("256 × 144")
+    expect(card.locator(".reasons")).to_contain_text("Denoise 0.5: asked for")
+    card.get_by_text("Storyboard").click()
+    board = card.get_by_alt_text("Moments of the video")
+    expect(board).to_have_js_property("complete", True)
+    assert board.evaluate("image => image.naturalHeight") == 72
+    page.get_by_role("radio", name="Metadata").check(force=True)
+    expect(page.get_by_label("Greatest height")).to_be_disabled()
+
+
+def test_a_job_waits_goes_on_and_is_taken_up_again(
+    page: Page, embedded_system: EmbeddedSystem, long_clip: Path
+) -> None:
+    open_page(page, embedded_system.url)
+    page.set_input_files("#file", long_clip)
+    card = page.locator(".job")
+    expect(card).to_have_attribute("data-state", "enhancing", timeout=READY_MS)
+    buttons = {name: card.get_by_role("button", name=name) for name in ("Pause", "Resume", "Try again", "Cancel")}
+    buttons["Pause"].focus()
+    page.keyboard.press("Enter")
+    expect(card.locator(".badge")).to_have_text("Paused")
+    expect(buttons["Pause"]).to_be_hidden()
+    assert page.evaluate("document.activeElement.dataset.action") == "resume"
+    page.reload()
+    expect(card.locator(".badge")).to_have_text("Paused")
+    buttons["Resume"].click()
+    expect(card.locator(".badge")).to_have_text("Enhancing")
+    expect(buttons["Resume"]).to_be_hidden()
+    buttons["Cancel"].click()
+    expect(card).to_have_attribute("data-state", "cancelled")
+    buttons["Try again"].click()
+    expect(card).to_have_attribute("data-state", "enhancing", timeout=READY_MS)
+    expect(buttons["Try again"]).to_be_hidden()
+    buttons["Cancel"].click()
+    expect(card).to_have_attribute("data-state", "cancelled")
+
+
 def test_the_page_fits_a_small_screen_in_the_dark(browser: Browser, embedded_system: EmbeddedSystem) -> None:
     with browser.new_context(viewport={"width": 320, "height": 640}, color_scheme="dark") as context:
         page = context.new_page()

@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from processing import storage
+from processing import control, storage
 from processing.failures import step_failed
 from processing.media.errors import ProcessCrashed, UnsupportedCodec
 from processing.models import Job, Step, Worker
@@ -85,16 +85,16 @@ def test_a_job_page_tells_the_whole_story(staff: Client) -> None:
         assert (words in text) == (words != "segment_enhanced")
     assert "step_failed" in text
     assert "<script>alert(1)" not in text
-    assert "Cancel this job" in text
+    assert ">Cancel</button>" in text
     rows.enhance(job, 1)
     assert "segment_enhanced" in staff.get(page_of(job)).content.decode()
 
 
 def test_the_cancel_button_ends_a_job_once(staff: Client) -> None:
     job = rows.planned(rows.accepted())
-    path = reverse("admin:job-admin-cancel", args=[job.pk])
+    path = reverse("admin:job-admin-do", args=[job.pk, "cancel"])
     assert staff.get(path).status_code == 405
-    assert "The job is cancelled" in staff.post(path, follow=True).content.decode()
+    assert "1 job cancelled" in staff.post(path, follow=True).content.decode()
     job.refresh_from_db()
     assert job.state == Job.State.CANCELLED
     assert "had already ended" in staff.post(path, follow=True).content.decode()
@@ -109,6 +109,40 @@ def test_the_action_cancels_what_is_open_and_says_what_had_ended(staff: Client) 
     assert "1 job had already ended" in text
     states = {job.pk: job.state for job in Job.objects.all()}
     assert states == {ended.pk: "ready", one.pk: "cancelled", two.pk: "cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "change"),
+    [
+        ("pause", "paused", {"paused": True}),
+        ("resume", "resumed", {"paused": False}),
+        ("retry", "taken up again", {"state": "queued"}),
+        ("first", "put before", {"priority": 100}),
+        ("last", "put behind", {"priority": -100}),
+        ("in_turn", "put where they began", {"priority": 0}),
+    ],
+)
+def test_each_act_is_a_button_and_an_action(staff: Client, name: str, words: str, change: dict[str, object]) -> None:
+    one, two, ready = rows.accepted(), rows.accepted(), rows.finished(rows.accepted())
+    for job in (one, two):
+        if name == "retry":
+            control.cancel(job.pk)
+        elif name == "resume":
+            control.pause(job.pk)
+        elif name == "in_turn":
+            control.prioritise(job.pk, 7)
+    button = reverse("admin:job-admin-do", args=[one.pk, name])
+    assert button in staff.get(page_of(one)).content.decode()
+    assert button not in staff.get(page_of(ready)).content.decode()
+    assert f"1 job {words}" in staff.post(button, follow=True).content.decode()
+    form = {"action": f"{name}_selected", "_selected_action": [str(job.pk) for job in (two, ready)]}
+    text = staff.post(JOBS, form, follow=True).content.decode()
+    assert f"1 job {words}" in text
+    assert "1 job had already ended" in text or "1 job stayed as they were: at work or ready" in text
+    for job in (one, two):
+        job.refresh_from_db()
+        assert {field: getattr(job, field) for field in change} == change
+    assert staff.post(reverse("admin:job-admin-do", args=[one.pk, "polish"])).status_code == 404
 
 
 def test_nothing_can_be_added_changed_or_deleted(staff: Client) -> None:
@@ -145,7 +179,7 @@ def test_files_are_for_staff_alone_and_ranges_work(staff: Client) -> None:
     clerk = get_user_model().objects.create_user("clerk", is_staff=True)
     owner.force_login(clerk)
     assert owner.get(link).status_code == 403
-    assert owner.post(reverse("admin:job-admin-cancel", args=[job.pk])).status_code == 403
+    assert owner.post(reverse("admin:job-admin-do", args=[job.pk, "cancel"])).status_code == 403
     assert owner.get(page_of(job)).status_code == 403
 
 

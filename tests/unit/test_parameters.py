@@ -130,10 +130,10 @@ def test_an_encoding_that_is_asked_for_is_made_even_of_what_is_left_alone() -> N
     assert plan({"crf": 28}, noise_sigma_luma=6.0).encoding.crf == 28.0
     asked = plan({"crf": 28})
     assert (asked.video, asked.encoding.crf, asked.enhancement.choices) == ("encode", 28.0, ())
-    assert asked.enhancement.reasons[-1] == "crf 28: asked for"
+    assert asked.enhancement.reasons[-1] == "quality at CRF 28: asked for"
     capped = plan({"max_bitrate_kbps": 900})
     assert (capped.video, capped.encoding.max_bitrate_kbps) == ("encode", 900)
-    assert capped.enhancement.reasons[-1] == "max_bitrate_kbps 900: asked for"
+    assert capped.enhancement.reasons[-1] == "bitrate at most 900 kbit/s: asked for"
     assert plan({"max_height_px": 720}).video == "encode"
     assert plan({"max_height_px": 1080}).video == "copy"
 

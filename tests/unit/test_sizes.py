@@ -82,7 +82,7 @@ def test_a_clip_that_needs_nothing_is_scaled_down_and_otherwise_as_it_was(tmp_pa
     plan = plan_of(source, LOWEST)
     assert plan.enhancement.choices == ()
     assert plan.video == "encode"
-    assert plan.enhancement.reasons[-1] == "max_height_px 144: asked for, 256x192 to 144x108"
+    assert plan.enhancement.reasons[-1] == "height at most 144: asked for, 256x192 to 144x108"
     job = run_job(source, tmp_path / "work", plan=plan)
     assert read_numbers(job.output) == list(range(40))
     receipt = job.receipt

@@ -186,14 +186,14 @@ def _output_reasons(probe: MediaProbe, parameters: Parameters) -> tuple[str, ...
     video, reasons = probe.video, []
     if parameters.max_height_px is not None:
         width, height = planned_size(video, parameters.max_height_px)
-        form = f"max_height_px {parameters.max_height_px}: asked for"
+        form = f"height at most {parameters.max_height_px}: asked for"
         is_limited = is_scaled(video, parameters.max_height_px)
         change = f"{video.width_px}x{video.height_px} to {width}x{height}" if is_limited else "not reached"
         reasons.append(f"{form}, {change}")
     if parameters.crf is not None:
-        reasons.append(f"crf {parameters.crf:g}: asked for")
+        reasons.append(f"quality at CRF {parameters.crf:g}: asked for")
     if parameters.max_bitrate_kbps is not None:
-        reasons.append(f"max_bitrate_kbps {parameters.max_bitrate_kbps}: asked for")
+        reasons.append(f"bitrate at most {parameters.max_bitrate_kbps} kbit/s: asked for")
     return tuple(reasons)
 
 

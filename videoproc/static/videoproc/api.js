@@ -26,13 +26,14 @@ export const get = (path) => call(path, { headers: { Accept: "application/json" 
 export const post = (path) => call(path, { method: "POST", headers: { "X-CSRFToken": csrfToken() } });
 
 /** Send a file; `onShare` hears the share of it that is sent, 0 to 1. Returns {done, stop}. */
-export function upload(file, { clientId, preset, onShare }) {
+export function upload(file, { clientId, preset, parameters, onShare }) {
   const request = new XMLHttpRequest();
   const done = new Promise((resolve, reject) => {
     const body = new FormData();
     // The fields go first: a server that refuses one need not wait for the file.
     body.append("client_id", clientId);
     body.append("preset", preset);
+    if (Object.keys(parameters).length) body.append("parameters", JSON.stringify(parameters));
     body.append("file", file);
     request.upload.addEventListener("progress", (event) => event.lengthComputable && onShare(event.loaded / event.total));
     request.addEventListener("load", () => {

@@ -18,6 +18,7 @@ export class Card {
     this.element = template.content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.element.querySelector(selector);
     this.find("[data-action=cancel]").addEventListener("click", () => this.#cancel());
+    for (const act of ["pause", "resume", "retry"]) this.find(`[data-action=${act}]`).addEventListener("click", () => this.#steer(act));
     this.find("[data-action=toggle]").addEventListener("click", () => this.open(!this.#isOpen));
   }
 
@@ -111,17 +112,24 @@ export class Card {
     this.element.dataset.state = state;
     this.find(".badge").textContent = STATES[state] ?? state;
     const ended = ["ready", "failed", "cancelled"].includes(state);
+    const isPaused = !ended && Boolean(this.job?.paused);
+    if (isPaused) this.find(".badge").textContent = "Paused";
     this.find(".at-work").hidden = ended;
     this.find("[data-action=cancel]").hidden = ended;
+    this.find("[data-action=pause]").hidden = ended || isPaused || !this.job;
+    this.find("[data-action=resume]").hidden = !isPaused;
+    // Another try at a damaged file ends as the first did.
+    this.find("[data-action=retry]").hidden = !this.job || !(state === "cancelled" || (state === "failed" && this.job.error?.retryable));
   }
 
   #facts() {
-    const preset = this.job.preset === "auto" ? "" : ` · ${this.job.preset}`;
-    this.find(".job-facts").textContent = `${ago(this.job.created_at)}${preset}`;
+    const preset = this.job.preset === "auto" ? [] : [this.job.preset];
+    const asked = Object.entries(this.job.parameters).map(([name, value]) => `${name.replace(/_(px|kbps)$/, "").replaceAll("_", " ")} ${value}`);
+    this.find(".job-facts").textContent = [ago(this.job.created_at), ...preset, ...asked].join(" · ");
   }
 
   #progress({ percent, frames_done: done, frames_total: total, speed_x: speed, seconds_left: range }, state = this.job.state) {
-    const words = AT_WORK[state] ?? "";
+    const words = this.job?.paused ? "Paused; nothing is lost" : (AT_WORK[state] ?? "");
     const frames = state === "enhancing" && total ? `${count(done)} of ${count(total)} frames` : "";
     const pace = state === "enhancing" && speed ? `${speed.toFixed(speed < 10 ? 1 : 0)}× real time` : "";
     const time = state === "enhancing" && range ? left(range) : "";
@@ -160,16 +168,25 @@ export class Card {
   }
 
   async #cancel() {
-    const button = this.find("[data-action=cancel]");
+    if (this.#stop) this.#stop();
+    else await this.#steer("cancel");
+  }
+
+  /** Ask for a change of the job: cancel, pause, resume or retry. */
+  async #steer(act) {
+    const button = this.find(`[data-action=${act}]`);
+    const hadFocus = document.activeElement === button;
     button.disabled = true;
     try {
-      if (this.#stop) this.#stop();
-      else this.show(await post(`/api/v1/jobs/${this.job.id}/cancel`));
+      this.show(await post(`/api/v1/jobs/${this.job.id}/${act}`));
+      announcer.textContent = `${this.job.name}: ${this.find(".badge").textContent}`;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       await this.refresh();
     } finally {
       button.disabled = false;
+      // The button is gone once it has done its work; whoever pressed it by keyboard goes on at the next one.
+      if (hadFocus && button.hidden) this.find(".job-actions > button:not([hidden])")?.focus();
     }
   }
 }

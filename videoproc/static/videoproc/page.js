@@ -5,7 +5,7 @@ import { Card } from "./card.js";
 import { Live } from "./live.js";
 
 const STORED = "videoproc.client_id";
-const REFRESHING = new Set(["metadata_extracted", "diagnosed", "planned", "stills_made", "published", "failed", "cancelled", "retried"]);
+const REFRESHING = new Set(["metadata_extracted", "diagnosed", "planned", "stills_made", "published", "failed", "cancelled", "retried", "paused", "resumed"]);
 const LIVE_WORDS = { connecting: "Connecting", on: "Live", off: "Reconnecting" };
 
 const list = document.getElementById("jobs");
@@ -14,6 +14,8 @@ const earlier = document.getElementById("earlier");
 const form = document.getElementById("upload");
 const drop = document.getElementById("drop");
 const chosen = document.getElementById("file");
+const options = document.getElementById("options");
+const fields = options.querySelector("fieldset");
 const cards = new Map();
 
 function clientId() {
@@ -81,9 +83,9 @@ const hear = {
   },
 };
 
-async function send(file, card, preset) {
+async function send(file, card, wanted) {
   if (!card.element.isConnected) return; // taken back before its turn came
-  const { done, stop } = upload(file, { clientId: me, preset, onShare: (share) => card.share(share) });
+  const { done, stop } = upload(file, { clientId: me, ...wanted, onShare: (share) => card.share(share) });
   card.uploading(file, stop);
   try {
     const { job } = await done;
@@ -100,15 +102,29 @@ async function send(file, card, preset) {
   }
 }
 
+const preset = () => new FormData(form).get("preset");
+
+/** What was asked for beside the preset, by name. */
+function parameters() {
+  if (fields.disabled) return {};
+  const given = [...fields.querySelectorAll("[data-parameter]")].filter((field) => field.value !== "");
+  return Object.fromEntries(given.map((field) => [field.dataset.parameter, field.type === "number" ? field.valueAsNumber : field.value === "true"]));
+}
+
 /** Send files one after the other, so each has the whole line. */
 let sending = Promise.resolve();
 function take(files) {
-  const preset = new FormData(form).get("preset");
+  if (!form.checkValidity()) {
+    options.open = true; // what is folded away cannot be pointed at
+    form.reportValidity();
+    return;
+  }
+  const wanted = { preset: preset(), parameters: parameters() };
   for (const file of files) {
     const card = new Card();
     card.uploading(file, () => card.element.remove());
     place(card);
-    const turn = () => send(file, card, preset);
+    const turn = () => send(file, card, wanted);
     sending = sending.then(turn, turn);
   }
   nothing.hidden = true;
@@ -120,7 +136,9 @@ chosen.addEventListener("change", () => {
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", (event) => {
-  if (event.target.name === "preset") document.getElementById("preset-words").textContent = event.target.closest("label").title;
+  if (event.target.name !== "preset") return;
+  document.getElementById("preset-words").textContent = event.target.closest("label").title;
+  fields.disabled = preset() === "metadata-only";
 });
 
 let depth = 0;

@@ -66,6 +66,7 @@ export function parts(job) {
     get(links.receipt).then((receipt) => place.replaceWith(proof(receipt)), () => place.remove());
   }
   const more = [];
+  if (links.storyboard) more.push(make("details", {}, make("summary", { textContent: "Storyboard" }), make("img", { className: "storyboard", src: links.storyboard, alt: "Moments of the video, in order", loading: "lazy", decoding: "async" })));
   if (links.metadata) more.push(lazy("Metadata", links.metadata, table));
   more.push(lazy("What happened", links.events, log));
   found.push(make("div", { className: "more" }, ...more));
