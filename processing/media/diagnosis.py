@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, chain, pairwise
 from math import ceil
 from pathlib import Path
@@ -24,6 +24,7 @@ from processing.media.decode import DecodeTally, raw_frames
 from processing.media.enhancement.harm import Sample
 from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
+from processing.media.exposure import exposure_track
 from processing.media.findings import RunFindings, centre, measure_run
 from processing.media.measures import is_other_scene, percentile
 from processing.media.parameters import NONE_GIVEN, Parameters
@@ -89,8 +90,12 @@ def look(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Paramete
     if not seen:
         raise Damaged("not one frame could be decoded")
     kept = seen[:: ceil(len(seen) / MOST_SAMPLES)]
+    runs = [run for run, _ in seen]
     return Look(
-        diagnosis=summarised([run for run, _ in seen], probe, *luma_bounds(encoding.colour.range)),
+        diagnosis=replace(
+            summarised(runs, probe, *luma_bounds(encoding.colour.range)),
+            exposure=exposure_track(path, probe, timeline, encoding, runs),
+        ),
         samples=tuple(sample for _, sample in kept),
     )
 

@@ -201,6 +201,8 @@ class ToneCurve:
 
     pts: int
     table: tuple[int, ...]
+    is_blended: bool = False
+    """Whether the table before turns into this one by and by, on the way from its pts to this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +239,21 @@ class Bars:
     bottom_px: int = 0
     left_px: int = 0
     right_px: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExposureMark:
+    """How a video is exposed from a frame on. Luma in code values."""
+
+    pts: int
+    median_luma: float
+    brightest_luma: float
+    """The greatest median of the frames that tell it."""
+    black_luma: float
+    white_luma: float
+    """1st and 99th percentile."""
+    is_blended: bool = False
+    """Whether exposure goes from the mark before to this one by and by; else it changes here, at a cut."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +299,8 @@ class Diagnosis:
     bars: Bars = field(default_factory=Bars)
     runs: tuple[RunMeasure, ...] = ()
     """In order of time."""
+    exposure: tuple[ExposureMark, ...] = ()
+    """Where it changes in a dark video and all changes could be found; else nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

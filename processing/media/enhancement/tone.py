@@ -33,6 +33,8 @@ MOST_GAIN = 2.2
 KNEE = 0.6
 """Where the gain's shoulder begins, on the output's side."""
 MOST_COLOUR_GAIN = 2.5
+BLEND_STEPS = 64
+"""Tables differ by less than 64 code values as a rule, so that a step is one at most."""
 COLOUR_UNIT = 32.0
 """Chroma gains are held as multiples of 1/32, which fit 8 bits with a sign."""
 
@@ -103,29 +105,59 @@ def is_identity(table: tuple[int, ...]) -> bool:
 
 
 class Tone:
-    """The analysis track's tables applied by pts: the curve with the greatest pts at or before the picture's holds."""
+    """The analysis track's tables applied by pts: the curve with the greatest pts at or before the picture's holds.
+
+    Where the next curve is blended, its table is approached in BLEND_STEPS steps, too small to be seen one by one.
+    """
 
     def __init__(self, curves: tuple[ToneCurve, ...], colour_range: str) -> None:
         """Take the track in any order; before its first pts the first curve holds."""
-        ordered = sorted(curves, key=lambda curve: curve.pts)
-        self._starts = [curve.pts for curve in ordered]
-        self._tables = [np.asarray(curve.table, np.uint8) for curve in ordered]
-        self._gains = [colour_gains(curve.table, colour_range) for curve in ordered]
+        self._curves = sorted(curves, key=lambda curve: curve.pts)
+        self._starts = [curve.pts for curve in self._curves]
+        self._range = colour_range
+        self._place: tuple[int, int] | None = None
         self._gain, self._part = new_plane(0, 0), new_signed(0, 0)
 
     def process(self, planes: Planes, pts: int, out: Planes) -> None:
         """Write the picture toned to `out`, which may be `planes`."""
-        index = max(bisect_right(self._starts, pts) - 1, 0)
+        self._hold(pts)
         if planes.u.shape != self._gain.shape:
             self._gain, self._part = new_plane(*planes.u.shape), new_signed(*planes.u.shape)
         gain, part = self._gain, self._part
         halve(planes.y, gain)
-        cv2.LUT(gain, self._gains[index], dst=gain)
+        cv2.LUT(gain, self._gains, dst=gain)
         for plane, target in ((planes.u, out.u), (planes.v, out.v)):
             to_signed(plane, part)
             cv2.multiply(part, gain.view(np.int8), dst=part, scale=1 / COLOUR_UNIT)
             to_plane(part, target)
-        cv2.LUT(planes.y, self._tables[index], dst=out.y)
+        cv2.LUT(planes.y, self._table, dst=out.y)
+
+    def _hold(self, pts: int) -> None:
+        """Have the tables ready that hold at `pts`."""
+        index = max(bisect_right(self._starts, pts) - 1, 0)
+        step = 0
+        if index + 1 < len(self._curves) and self._curves[index + 1].is_blended and pts > self._starts[index]:
+            step = BLEND_STEPS * (pts - self._starts[index]) // (self._starts[index + 1] - self._starts[index])
+        if self._place == (index, step):
+            return
+        self._place = (index, step)
+        table = self._curves[index].table
+        if step:
+            table = blended(table, self._curves[index + 1].table, step)
+        self._table = np.asarray(table, np.uint8)
+        self._gains = colour_gains(table, self._range)
+
+
+def blended(first: tuple[int, ...], second: tuple[int, ...], step: int) -> tuple[int, ...]:
+    """Return the table `step` of BLEND_STEPS on the way from the first to the second, in whole numbers.
+
+    >>> blended((0, 100), (0, 164), 32)
+    (0, 132)
+    """
+    half = BLEND_STEPS // 2
+    return tuple(
+        (a * (BLEND_STEPS - step) + b * step + half) // BLEND_STEPS for a, b in zip(first, second, strict=True)
+    )
 
 
 def _rational(x: NDArray[np.float64], a: float) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import numpy as np
 from processing.media.enhancement.planes import luma_bounds
 from processing.media.enhancement.preset import Preset
 from processing.media.enhancement.tone import MOST_GAIN, Curve, brightened, lift_for, tone_table
-from processing.media.specs import Diagnosis, MediaProbe, RunMeasure, ToneCurve
+from processing.media.specs import Diagnosis, ExposureMark, MediaProbe, RunMeasure, ToneCurve
 
 BLACK_LEVEL = 0.03
 """A median below it is a black picture, not a dark one: there is nothing to lift but noise."""
@@ -37,6 +37,13 @@ MOST_TOE = 0.2
 TOE_OF_DARKEST = 0.9
 """Of the darkest hundredth, so that it keeps its own differences."""
 MOST_STRETCH_GAIN = 1.5
+MIXED_PART = 0.7
+"""Part of the lift that dark parts get where others are bright."""
+BRIGHTEST_UNSEEN = 0.85
+"""Where the brightest run's median may come to lie under a dark part's curve, for bright moments that nobody saw."""
+LEAST_PART = 0.05
+LEAST_DIFFERENCE = 8
+"""Code values by which curves must differ somewhere, or one does for all."""
 LEAST_STRETCH = 0.03
 
 
@@ -78,6 +85,8 @@ def choose_tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: 
     if seen.level < BLACK_LEVEL:
         return _alone(f"{figure} is black, not dark: left alone")
     if wanted.lift and seen.level < wanted.dark_below:
+        if diagnosis.exposure and (followed := _followed(wanted, seen, diagnosis.exposure, probe)) is not None:
+            return followed
         return _lifted(wanted, seen, probe, figure, LEAST_LIFT if asked is None else LEAST_ASKED_LIFT)
     if asked is None and EVEN_CONTRAST <= diagnosis.contrast < wanted.flat_below:
         return _stretched(wanted, seen, diagnosis.contrast, probe)
@@ -97,16 +106,57 @@ def exposure_of(runs: tuple[RunMeasure, ...], white_luma: float, colour_range: s
     )
 
 
-def lifting_curve(wanted: Preset, seen: Exposure) -> Curve:
-    """Return the curve that lifts dark pictures towards the preset's aim, and draws what was black to black."""
+def lifting_curve(wanted: Preset, seen: Exposure, part: float = 1.0) -> Curve:
+    """Return the curve that lifts dark pictures a `part` of the preset's way, and draws what was black to black."""
     unused = min(max((1.0 - seen.highlight) / HEADROOM, 0.0), 1.0)
-    share = wanted.lift * (wanted.low_key + (1.0 - wanted.low_key) * unused)
+    share = part * wanted.lift * (wanted.low_key + (1.0 - wanted.low_key) * unused)
     target = seen.level + share * (wanted.brightness_aim - seen.level)
     toe = _toe(wanted.stretch, seen)
     level, highlight, brightest = _after_toe(toe, seen)
     gain = max(1.0, min(WHITE_AIM / highlight, BRIGHTEST_AFTER_LIFT / brightest, target / level, MOST_GAIN))
     lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
     return Curve(gain=gain, lift=lift, toe=toe)
+
+
+def _followed(wanted: Preset, seen: Exposure, marks: tuple[ExposureMark, ...], probe: MediaProbe) -> ToneChoice | None:
+    """Return a curve for each mark of a video whose exposure changes, None where they hardly differ.
+
+    Dark parts are lifted less than in a video that is dark throughout, for beside bright ones they may be meant so.
+    The lift fades out towards the brightness aimed at, so that a picture that grows brighter never turns darker.
+    """
+    colour_range = probe.video.colour.range
+    curves, gains = [], []
+    for mark in marks:
+        own = _exposure_at(mark, colour_range)
+        fade = (wanted.brightness_aim - own.level) / max(wanted.brightness_aim - wanted.dark_below, 1e-3)
+        part = MIXED_PART * min(max(fade, 0.0), 1.0)
+        is_lifted = part > 0.0 and own.level >= BLACK_LEVEL
+        curve = lifting_curve(wanted, own, part) if is_lifted else Curve()
+        while at(curve, seen.brightest) > BRIGHTEST_UNSEEN and part > LEAST_PART:
+            part *= 0.75
+            curve = lifting_curve(wanted, own, part)
+        curves.append(ToneCurve(pts=mark.pts, table=tone_table(curve, colour_range), is_blended=mark.is_blended))
+        if is_lifted:
+            gains.append(at(curve, own.level) / own.level - 1.0)
+    tables = np.array([curve.table for curve in curves])
+    if int((tables.max(axis=0) - tables.min(axis=0)).max()) < LEAST_DIFFERENCE or max(gains, default=0.0) < LEAST_LIFT:
+        return None
+    figure = f"brightness {seen.level:.0%} of white, up to {seen.brightest:.0%} in places"
+    return ToneChoice(
+        strength=round(max(gains), 2),
+        curves=tuple(curves),
+        reason=f"{figure}: dark parts lifted by up to {max(gains):.0%}, bright ones kept, in {len(curves)} curves",
+    )
+
+
+def _exposure_at(mark: ExposureMark, colour_range: str) -> Exposure:
+    black, white = luma_bounds(colour_range)
+    level, brightest, darkest, highlight = (
+        (luma - black) / (white - black)
+        for luma in (mark.median_luma, mark.brightest_luma, mark.black_luma, mark.white_luma)
+    )
+    brightest = max(brightest, level, 1e-3)
+    return Exposure(level=level, brightest=brightest, darkest=max(darkest, 0.0), highlight=max(highlight, brightest))
 
 
 def _lifted(wanted: Preset, seen: Exposure, probe: MediaProbe, figure: str, least: float) -> ToneChoice:
