@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-clean bench-delivery doctor flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-clean bench-delivery doctor flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -47,6 +47,9 @@ fidelity: test-environment ## send each file of VIDEOPROC_SAMPLES, or made clips
 
 bench-engine: test-environment ## what enhancing costs, beside ffmpeg and the usual OpenCV way; ARGUMENTS="--heights 1080"
 	@$(PYTHON_HERE) -m benchmarks.engine $(ARGUMENTS)
+
+bench-quality: test-environment ## who comes closest to the truth on footage degraded on purpose, and at what price
+	@OPENCV_IPP=disabled OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON_HERE) -m benchmarks.quality --plot docs/pictures/quality.png $(ARGUMENTS)
 
 bench-clean: test-environment ## is clean footage left alone, or as good as it was? over VIDEOPROC_SAMPLES or a film
 	@$(PYTHON_HERE) -m benchmarks.clean

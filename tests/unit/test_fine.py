@@ -111,7 +111,7 @@ def test_the_transform_is_the_cosine_transform_and_its_inverse_undoes_it() -> No
     samples = random.normal(size=(8, 5)).astype(np.float32)
     ranks = np.arange(8)
     matrix = np.cos(np.pi * np.outer(ranks, 2 * ranks + 1) / 16.0) * np.where(ranks == 0, np.sqrt(0.125), 0.5)[:, None]
-    done, scratch = samples.copy(), np.empty((4, 5), np.float32)
+    done, scratch = samples.copy(), np.empty((2, 5), np.float32)
     transform(list(done), list(scratch))
     expected = np.sqrt(8.0) * matrix @ samples
     np.testing.assert_allclose(np.sort(np.abs(done), axis=0), np.sort(np.abs(expected), axis=0), atol=1e-5)
@@ -123,10 +123,22 @@ def test_the_transform_is_the_cosine_transform_and_its_inverse_undoes_it() -> No
 @pytest.mark.parametrize(("height", "width"), [(9, 13), (64, 40)])
 def test_without_noise_the_transform_changes_nothing(height: int, width: int) -> None:
     plane: Plane = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
-    out = np.zeros_like(plane)
-    denoise = TransformDenoise(height, width)
-    denoise.process(plane, np.zeros((height // 2, width // 2), np.float32), out)
+    out, other = np.zeros_like(plane), np.zeros_like(plane)
+    denoise = TransformDenoise(height, width, count=2)
+    denoise.process([plane, 255 - plane], np.zeros((height // 2, width // 2), np.float32), [out, other])
     np.testing.assert_array_equal(out, plane)
+    np.testing.assert_array_equal(other, 255 - plane)
+
+
+def test_planes_together_become_what_each_becomes_alone() -> None:
+    random = np.random.default_rng(0)
+    planes: list[Plane] = [random.integers(100, 120, (50, 70), np.uint8) for _ in range(2)]
+    noise = random.uniform(0.0, 6.0, (25, 35)).astype(np.float32)
+    together, alone = ([np.zeros_like(plane) for plane in planes] for _ in range(2))
+    TransformDenoise(50, 70, count=2).process(planes, noise, together)
+    for plane, out in zip(planes, alone, strict=True):
+        TransformDenoise(50, 70).process([plane], noise, [out])
+    np.testing.assert_array_equal(together, alone)
 
 
 def digest_of_fine() -> str:

@@ -44,6 +44,11 @@ BETTER = 2
 """By how many 1/128 of weight the moved picture must fit better to be taken for the one that stood still: where nothing
 moves the search follows the noise."""
 
+OPEN_ENOUGH = 48
+"""Weight in 1/128 at which a gate is three quarters open."""
+LEAST_SHUT = 1.0 / 50.0
+"""Share of a picture that must be less open before it is worth looking for motion."""
+
 
 class _Stage:
     """One mean with the picture `lag` before, as it stood or moved; owns its history and its buffers."""
@@ -72,7 +77,8 @@ class _Stage:
         past, past_small = self._slots[self._seen % len(self._slots)]
         weight = self._still
         self._weigh(now, small, past, past_small, weight)
-        if self._mover is not None:
+        is_still = np.count_nonzero(weight < OPEN_ENOUGH) < LEAST_SHUT * weight.size
+        if self._mover is not None and not is_still:
             past, weight = self._better(now, small, past, past_small, self._mover)
         widen(weight, self._wide)
         for plane, older, target, size in zip(now, past, out, (0, 1, 1), strict=True):
@@ -131,11 +137,9 @@ class FineDenoise:
             if weight is not None:
                 np.right_shift(weight, REMOVED_SHIFT, out=self._step)
                 cv2.add(self._removed, self._step, dst=self._removed)
-        self._luma.process(mean.y, self._noise(self._removed, self._sigma_luma), out.y)
+        self._luma.process([mean.y], self._noise(self._removed, self._sigma_luma), [out.y])
         halve(self._removed, self._removed_chroma)
-        noise = self._noise(self._removed_chroma, self._sigma_chroma)
-        self._chroma.process(mean.u, noise, out.u)
-        self._chroma.process(mean.v, noise, out.v)
+        self._chroma.process(mean[1:], self._noise(self._removed_chroma, self._sigma_chroma), out[1:])
 
     def reset(self) -> None:
         """Forget the pictures seen: the next one is the first of a new run."""
@@ -161,7 +165,7 @@ class FineDenoise:
         self._means = [new_planes(height, width) for _ in LAGS]
         self._step, self._removed = new_plane(*half), new_plane(*half)
         self._removed_chroma = new_plane(max(half[0] // 2, 1), max(half[1] // 2, 1))
-        self._luma, self._chroma = TransformDenoise(height, width), TransformDenoise(*half)
+        self._luma, self._chroma = TransformDenoise(height, width), TransformDenoise(*half, count=2)
 
 
 def _to_weight(difference: Plane, gate: Gate, out: Plane) -> None:

@@ -10,6 +10,7 @@ no sum is left to a library's order.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -27,86 +28,99 @@ THRESHOLD = 2.8
 """Multiples of the noise below which a coefficient is taken for it; from footage."""
 SCALE = float(SIDE)
 """How many times the orthonormal transform in two dimensions the one here is."""
-_ROOT2 = np.float32(np.sqrt(2.0))
-_C1, _S1, _C2, _S2, _C3, _S3 = (
-    np.float32(function(part * math.pi / 16.0)) for part in (1, 2, 3) for function in (math.cos, math.sin)
+_ROOT2 = np.float32(math.sqrt(2.0))
+_C1, _S1, _C3, _S3 = (
+    np.float32(function(part * math.pi / 16.0)) for part in (1, 3) for function in (math.cos, math.sin)
 )
+_C2, _S2 = (np.float32(math.sqrt(2.0) * function(math.pi / 8.0)) for function in (math.cos, math.sin))
 
 
 class TransformDenoise:
-    """Hard thresholding for one plane size."""
+    """Hard thresholding for planes of one size."""
 
-    def __init__(self, height: int, width: int) -> None:
-        """Prepare for planes of the given size."""
-        self._height, self._width = height, width
-        # A block beyond the plane on each side, so that every grid covers it.
-        self._down, self._across = -(-height // SIDE) + 1, -(-width // SIDE) + 1
-        cells = (self._down + 1, self._across)
-        self._rows: Block = np.empty((SIDE, SIDE, *cells), np.float32)
-        """Axes: row in the block, column or its frequency, block down, block across."""
+    def __init__(self, height: int, width: int, count: int = 1) -> None:
+        """Prepare for `count` planes of the given size at a time; two cost less together."""
+        self._height, self._width, self._count = height, width, count
+        # A block beyond the plane on each side, so that every grid covers it; planes lie below each other.
+        self._lines = (-(-height // SIDE) + 2) * SIDE
+        self._down, self._across = count * self._lines // SIDE - 1, -(-width // SIDE) + 1
+        grid = (self._down + 1, self._across + 1)
+        self._cells: Block = np.empty((SIDE, SIDE, *grid), np.float32)
+        """The planes, by row and column modulo SIDE: so what a step works on lies together."""
+        self._total: Block = np.empty_like(self._cells)
+        self._image: Block = np.empty((grid[0] * SIDE, grid[1] * SIDE), np.float32)
+        strips = (SIDE, SIDE, grid[0], self._across)
+        self._rows: Block = np.empty(strips, np.float32)
+        """Row in the block, frequency across, block down, block across."""
         self._sums: Block = np.empty_like(self._rows)
-        one = (SIDE, SIDE, self._down, self._across)
-        self._block: Block = np.empty(one, np.float32)
-        self._size: Block = np.empty(one, np.float32)
-        self._kept = np.empty(one, np.bool_)
-        self._total: Block = np.empty(((self._down + 1) * SIDE, (self._across + 1) * SIDE), np.float32)
-        self._scratch: Block = np.empty((4, SIDE, *cells), np.float32)
+        blocks = (SIDE, SIDE, self._down, self._across)
+        self._block: Block = np.empty(blocks, np.float32)
+        self._size: Block = np.empty(blocks, np.float32)
+        self._kept = np.empty(blocks, np.bool_)
+        self._scratch: Block = np.empty((2, *strips[1:]), np.float32)
 
-    def process(self, plane: Plane, noise: NDArray[np.float32], out: Plane) -> None:
-        """Write `plane` (H, W) without its noise to `out`.
+    def process(self, planes: Sequence[Plane], noise: NDArray[np.float32], out: Sequence[Plane]) -> None:
+        """Write `planes` (H, W) without their noise to `out`.
 
-        `noise` is the deviation of the noise in code values around each pixel of every second row and column.
+        `noise` is the deviation of the noise in code values around each pixel of every second row and column, the same
+        for all planes.
         """
-        padded = self._padded(plane, SIDE)
+        padded = np.concatenate([self._padded(plane) for plane in planes])
+        rows, columns = self._cells.shape[2:]
+        np.copyto(self._cells, padded.reshape(rows, SIDE, columns, SIDE).transpose(1, 3, 0, 2))
         thresholds = self._thresholds(noise)
-        total = self._total
-        total.fill(0.0)
+        self._total.fill(0.0)
+        scratch = list(self._scratch)
         for left, tops in GRIDS:
-            self._gather(padded, left)
-            transform(list(self._rows.swapaxes(0, 1)), list(self._scratch))
+            places = [((left + column) % SIDE, (left + column) // SIDE) for column in range(SIDE)]
+            across = [np.s_[:, phase, :, first : first + self._across] for phase, first in places]
+            strips = list(self._rows.swapaxes(0, 1))
+            _fold([self._cells[place] for place in across], strips)
+            _transform_sums(strips, scratch)
             self._sums.fill(0.0)
             for top in tops:
                 self._shrink(top, thresholds[top, left])
-            inverse(list(self._sums.swapaxes(0, 1)), list(self._scratch))
-            width = self._across * SIDE
-            cells = total[:, left : left + width].reshape(self._down + 1, SIDE, self._across, SIDE)
-            np.add(cells, self._sums.transpose(2, 0, 3, 1), out=cells)
-        inside = total[SIDE : SIDE + self._height, SIDE : SIDE + self._width]
+            strips = list(self._sums.swapaxes(0, 1))
+            inverse(strips, scratch)
+            for place, strip in zip(across, strips, strict=True):
+                np.add(self._total[place], strip, out=self._total[place])
         # The sum of all grids, each 64 times too large.
-        np.multiply(inside, np.float32(1.0 / (GRID_COUNT * SCALE * SCALE)), out=inside)
-        np.rint(inside, out=inside)
-        np.clip(inside, 0.0, 255.0, out=inside)
-        np.copyto(out, inside, casting="unsafe")
+        image = self._image.reshape(rows, SIDE, columns, SIDE)
+        np.multiply(self._total.transpose(2, 0, 3, 1), np.float32(1.0 / (GRID_COUNT * SCALE * SCALE)), out=image)
+        np.rint(self._image, out=self._image)
+        np.clip(self._image, 0.0, 255.0, out=self._image)
+        for index, target in enumerate(out):
+            first = index * self._lines + SIDE
+            inside = self._image[first : first + self._height, SIDE : SIDE + self._width]
+            np.copyto(target, inside, casting="unsafe")
 
-    def _padded(self, plane: Plane, border: int) -> Plane:
-        bottom = (self._down + 1) * SIDE - border - self._height
-        right = (self._across + 1) * SIDE - border - self._width
-        padded: Plane = cv2.copyMakeBorder(plane, border, bottom, border, right, cv2.BORDER_REFLECT_101)
+    def _padded(self, plane: Plane) -> Plane:
+        bottom = self._lines - SIDE - self._height
+        right = (self._across + 1) * SIDE - SIDE - self._width
+        padded: Plane = cv2.copyMakeBorder(plane, SIDE, bottom, SIDE, right, cv2.BORDER_REFLECT_101)
         return padded
 
     def _thresholds(self, noise: NDArray[np.float32]) -> dict[tuple[int, int], Block]:
         """Return the threshold for the coefficients of each block of each grid, from the noise at its middle."""
-        mean = cv2.copyMakeBorder(noise, SIDE // 2, SIDE, SIDE // 2, SIDE, cv2.BORDER_REPLICATE)
+        half, lines = SIDE // 2, self._lines // 2
+        # As `_padded` at half the size, half a block lower: what is at a block's beginning is the noise at its middle.
+        right = (self._across + 1) * half - noise.shape[1]
+        mean = cv2.copyMakeBorder(noise, half, lines - half - noise.shape[0], half, right, cv2.BORDER_REPLICATE)
+        mean = np.multiply(np.concatenate([mean] * self._count + [mean[-half:]]), np.float32(THRESHOLD * SCALE))
         found = {}
         for left, tops in GRIDS:
             for top in tops:
-                first, start = (top + SIDE // 2) // 2, (left + SIDE // 2) // 2
-                picked = mean[first :: SIDE // 2, start :: SIDE // 2][: self._down, : self._across]
-                found[top, left] = np.multiply(picked, np.float32(THRESHOLD * SCALE))
+                picked = mean[(top + half) // 2 :: half, (left + half) // 2 :: half]
+                found[top, left] = np.ascontiguousarray(picked[: self._down, : self._across])
         return found
-
-    def _gather(self, padded: Plane, left: int) -> None:
-        width = self._across * SIDE
-        cells = padded[:, left : left + width].reshape(self._down + 1, SIDE, self._across, SIDE)
-        np.copyto(self._rows, cells.transpose(1, 3, 0, 2))
 
     def _shrink(self, top: int, threshold: Block) -> None:
         """Add the blocks that begin in row `top`, cleaned, to the sums."""
         places = [((top + row) % SIDE, (top + row) // SIDE) for row in range(SIDE)]
-        for row, (phase, first) in enumerate(places):
-            np.copyto(self._block[row], self._rows[phase, :, first : first + self._down])
+        rows = [self._rows[phase, :, first : first + self._down] for phase, first in places]
         block, scratch = list(self._block), list(self._scratch[:, :, : self._down])
-        transform(block, scratch)
+        _fold(rows, block)
+        _transform_sums(block, scratch)
         np.abs(self._block, out=self._size)
         np.greater(self._size, threshold, out=self._kept)
         self._kept[0, 0] = True
@@ -121,17 +135,26 @@ def transform(x: list[Block], scratch: list[Block]) -> None:
     """Replace eight samples (each an array) by their cosine transform, sqrt(8) times the orthonormal one.
 
     Source: C. Loeffler, A. Ligtenberg, G. Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications", 1989;
-    rotations are written out with four multiplications each.
+    rotations are written out with four multiplications each. Frequencies come in an order of their own, the mean first.
     """
-    for index in range(4):
-        _butterfly(x[index], x[7 - index], scratch[0])
+    _fold([sample.copy() for sample in x], x)
+    _transform_sums(x, scratch)
+
+
+def _fold(x: Sequence[Block], out: Sequence[Block]) -> None:
+    """Write the sums of first and last sample, second and last but one, and so on to `out`, then their differences."""
+    for index in range(SIDE // 2):
+        np.add(x[index], x[-1 - index], out=out[index])
+        np.subtract(x[index], x[-1 - index], out=out[-1 - index])
+
+
+def _transform_sums(x: list[Block], scratch: list[Block]) -> None:
+    """Do what remains of `transform` after `_fold`."""
     a0, a1, a2, a3, a4, a5, a6, a7 = x
     _butterfly(a0, a3, scratch[0])
     _butterfly(a1, a2, scratch[0])
     _butterfly(a0, a1, scratch[0])
     _rotate(a3, a2, _C2, _S2, scratch)
-    np.multiply(a3, _ROOT2, out=a3)
-    np.multiply(a2, _ROOT2, out=a2)
     _rotate(a4, a7, _C3, _S3, scratch)
     _rotate(a5, a6, _C1, _S1, scratch)
     _butterfly(a4, a6, scratch[0])
@@ -151,8 +174,6 @@ def inverse(x: list[Block], scratch: list[Block]) -> None:
     _butterfly(a4, a6, scratch[0])
     _rotate(a5, a6, _C1, -_S1, scratch)
     _rotate(a4, a7, _C3, -_S3, scratch)
-    np.multiply(a3, _ROOT2, out=a3)
-    np.multiply(a2, _ROOT2, out=a2)
     _rotate(a3, a2, _C2, -_S2, scratch)
     _butterfly(a0, a1, scratch[0])
     _butterfly(a1, a2, scratch[0])
