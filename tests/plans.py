@@ -10,9 +10,10 @@ import imageio_ffmpeg
 
 from processing.media.enhance import enhance_segment
 from processing.media.join import join_segments
+from processing.media.measured import Diagnosis
 from processing.media.planning import make_plan
 from processing.media.probe import probe
-from processing.media.specs import Choice, Diagnosis, Enhancement, Plan, Receipt, SegmentResult
+from processing.media.specs import Choice, Enhancement, Plan, Receipt, SegmentResult
 from processing.media.timeline import read_timeline
 
 UNREMARKABLE = Diagnosis(

@@ -12,10 +12,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from processing import pipeline, storage
+from processing.media.measured import Diagnosis
 from processing.media.requests import Chosen, Metadata, Planned
 from processing.media.specs import (
     Colour,
-    Diagnosis,
     Enhancement,
     MediaProbe,
     Receipt,

@@ -26,11 +26,12 @@ from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
 from processing.media.exposure import exposure_track
 from processing.media.findings import RunFindings, centre, measure_run
+from processing.media.measured import Bars, Diagnosis, RunMeasure
 from processing.media.measures import is_other_scene, percentile
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
-from processing.media.specs import Bars, Diagnosis, Encoding, MediaProbe, RunMeasure, Timeline
+from processing.media.specs import Encoding, MediaProbe, Timeline
 
 MOST_RUNS = 8
 MOST_THREADS = 4

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from processing.media.decode import DecodeTally, raw_frames
 from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.findings import RunFindings
+from processing.media.measured import ExposureMark
 from processing.media.measures import is_other_scene, percentile, picture_area, signature
 from processing.media.pictures import Normaliser
-from processing.media.specs import Encoding, ExposureMark, MediaProbe, Timeline
+from processing.media.specs import Encoding, MediaProbe, Timeline
 
 DARK_BELOW = 0.42
 """Median of the runs, between black (0) and white (1), under which a curve may be wanted at all."""

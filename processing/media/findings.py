@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from processing.media.colour_measures import ColourEvidence, colour_evidence
 from processing.media.enhancement.planes import Planes
+from processing.media.measured import Bars
 from processing.media.measures import (
     blocking,
     coarse_noise_sigma,
@@ -25,7 +26,6 @@ from processing.media.measures import (
     picture_area,
     signature,
 )
-from processing.media.specs import Bars
 
 NOISE_MARGIN = 3
 """Code values from black and white within which noise is cut off and cannot be measured."""

@@ -14,19 +14,11 @@ from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
+from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
-from processing.media.specs import (
-    Colour,
-    Diagnosis,
-    Encoding,
-    Enhancement,
-    MediaProbe,
-    Plan,
-    Timeline,
-    VideoStream,
-)
+from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Timeline, VideoStream
 from processing.media.subtitles import STYLED_CODECS, TEXT_CODECS
 
 LEAST_TICKS_PER_SECOND = 10_000

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.specs import Diagnosis, Enhancement, MediaProbe, SegmentResult
+from processing.media.specs import Enhancement, MediaProbe, SegmentResult
 
 METADATA_ONLY = "metadata-only"
 """The preset that works on no picture: metadata, poster and storyboard, no result."""

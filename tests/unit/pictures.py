@@ -7,17 +7,8 @@ from fractions import Fraction
 import numpy as np
 
 from processing.media.enhancement.planes import Plane, Planes
-from processing.media.specs import (
-    Choice,
-    Colour,
-    Diagnosis,
-    Enhancement,
-    MediaProbe,
-    RunMeasure,
-    Timeline,
-    ToneCurve,
-    VideoStream,
-)
+from processing.media.measured import Diagnosis, RunMeasure
+from processing.media.specs import Choice, Colour, Enhancement, MediaProbe, Timeline, ToneCurve, VideoStream
 
 
 def scene(number: int, *, height: int = 144, width: int = 192, gain: float = 1.0) -> Planes:

@@ -14,10 +14,11 @@ from processing.media.decode import DecodedFrame
 from processing.media.diagnosis import diagnose
 from processing.media.enhancement.deinterlace import deinterlaced
 from processing.media.enhancement.presets import choose
+from processing.media.measured import Diagnosis
 from processing.media.measures import combing, field_order
 from processing.media.planning import make_plan
 from processing.media.probe import probe
-from processing.media.specs import Diagnosis, Plan
+from processing.media.specs import Plan
 from processing.media.timeline import read_timeline
 from tests.clips import Clip, draw, make_clip, read_numbers
 from tests.plans import decoded_by_ffmpeg, run_job

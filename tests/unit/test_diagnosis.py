@@ -9,8 +9,9 @@ import pytest
 
 from processing.media.diagnosis import MOST_RUNS, diagnose, run_starts
 from processing.media.errors import Damaged
+from processing.media.measured import Bars, Diagnosis
 from processing.media.probe import probe
-from processing.media.specs import Bars, Diagnosis, Timeline
+from processing.media.specs import Timeline
 from processing.media.timeline import read_timeline
 from tests.clips import make_clip, without_composition_offsets
 

@@ -19,9 +19,9 @@ import videoproc.sockets
 import videoproc.tokens
 from processing.api.errors import FIELD_CODES, Problem
 from processing.media.errors import RESOURCE_CODES, MediaError
+from processing.media.measured import Diagnosis
 from processing.media.parameters import PARAMETERS
 from processing.media.requests import PRESET_NAMES
-from processing.media.specs import Diagnosis
 from videoproc.problems import FRAMEWORK_CODES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,9 @@ from processing.media.enhancement.enhancer import Enhancer
 from processing.media.enhancement.planes import Planes, new_planes
 from processing.media.enhancement.presets import choose
 from processing.media.enhancement.tone import BLEND_STEPS, Tone, blended
+from processing.media.measured import Diagnosis, ExposureMark
 from processing.media.probe import probe
-from processing.media.specs import Diagnosis, Enhancement, ExposureMark, ToneCurve
+from processing.media.specs import Enhancement, ToneCurve
 from processing.media.timeline import read_timeline
 from tests.unit.pictures import diagnosis, media_probe, run_measures, scene
 

@@ -10,8 +10,8 @@ from processing.media.colour_measures import colour_evidence
 from processing.media.diagnosis import summarised
 from processing.media.enhancement.planes import Planes
 from processing.media.findings import RunFindings, bars_of, centre, measure_run
+from processing.media.measured import Bars
 from processing.media.measures import blocking, is_other_scene, signature
-from processing.media.specs import Bars
 from tests.unit.pictures import media_probe, noisy, scene
 
 

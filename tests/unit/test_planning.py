@@ -10,19 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.media import wire
+from processing.media.measured import Diagnosis
 from processing.media.planning import choose_encoding, make_plan, output_time_base
 from processing.media.probe import probe
-from processing.media.specs import (
-    Choice,
-    Colour,
-    Diagnosis,
-    Enhancement,
-    MediaProbe,
-    OtherStream,
-    Plan,
-    Timeline,
-    VideoStream,
-)
+from processing.media.specs import Choice, Colour, Enhancement, MediaProbe, OtherStream, Plan, Timeline, VideoStream
 from processing.media.timeline import read_timeline
 from tests.clips import make_clip
 

@@ -16,10 +16,11 @@ from av.video.frame import VideoFrame
 
 from processing.media.decode import DecodeTally, raw_frames
 from processing.media.diagnosis import diagnose
+from processing.media.measured import Diagnosis
 from processing.media.probe import probe
 from processing.media.sound import COPIED_CODECS, PayloadDigest, codec_of
 from processing.media.sources import open_source
-from processing.media.specs import Colour, Diagnosis, MediaProbe, Timeline
+from processing.media.specs import Colour, MediaProbe, Timeline
 from processing.media.timeline import read_timeline
 
 UNSPECIFIED = 2

@@ -12,7 +12,8 @@ from statistics import median
 
 from processing.media.enhancement.preset import Preset
 from processing.media.enhancement.tone_choice import EVEN_CONTRAST
-from processing.media.specs import Diagnosis, MediaProbe
+from processing.media.measured import Diagnosis
+from processing.media.specs import MediaProbe
 
 LEAST_CAST, MOST_CAST = 13.0, 34.0
 """Code values from grey, at white: a smaller cast is hardly seen, a greater one was meant."""

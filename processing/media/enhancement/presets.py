@@ -18,9 +18,10 @@ from processing.media.enhancement.colour_choice import (
 from processing.media.enhancement.preset import Preset
 from processing.media.enhancement.strength import scaled
 from processing.media.enhancement.tone_choice import choose_tone
+from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.sizes import is_scaled, planned_size
-from processing.media.specs import Choice, Diagnosis, Enhancement, MediaProbe
+from processing.media.specs import Choice, Enhancement, MediaProbe
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {

@@ -14,7 +14,8 @@ import numpy as np
 from processing.media.enhancement.planes import luma_bounds
 from processing.media.enhancement.preset import Preset
 from processing.media.enhancement.tone import MOST_GAIN, Curve, brightened, lift_for, tone_table
-from processing.media.specs import Diagnosis, ExposureMark, MediaProbe, RunMeasure, ToneCurve
+from processing.media.measured import Diagnosis, ExposureMark, RunMeasure
+from processing.media.specs import MediaProbe, ToneCurve
 
 BLACK_LEVEL = 0.03
 """A median below it is a black picture, not a dark one: there is nothing to lift but noise."""
