@@ -74,8 +74,29 @@ def examine(processes: MediaProcesses, source: Path, *, name: str = "", slots: i
 
 def faults(source: Path, result: LocalResult) -> list[str]:
     """Return everything that is not as promised, or was left out without a word."""
-    receipt, probe = result.receipt, result.metadata.probe
-    frames, complaints = decoded_by_ffmpeg(result.path)
+    wrong = _file_faults(source, result, result.path, result.receipt)
+    for receipt in result.receipt.further:
+        found = _file_faults(source, result, result.further[receipt.rendition], receipt)
+        wrong += [f"{receipt.rendition}: {fault}" for fault in found + _depth_faults(result.metadata.probe, receipt)]
+    return wrong
+
+
+def _depth_faults(probe: MediaProbe, receipt: Receipt) -> list[str]:
+    """Return what a rendition of ten bits has lost of what it is there for."""
+    video, wrong = probe.video, []
+    if (receipt.bit_depth, receipt.codec) != (10, "hevc"):
+        wrong.append(f"{receipt.codec} in {receipt.bit_depth} bits")
+    if receipt.hdr != video.hdr:
+        wrong.append(f"{video.hdr} became {receipt.hdr}")
+    if video.hdr != "none":
+        before, after = ((facts.mastering_display, facts.light_level) for facts in (video, receipt))
+        wrong += [f"{old} became {new}" for old, new in zip(before, after, strict=True) if old not in (None, new)]
+    return wrong
+
+
+def _file_faults(source: Path, result: LocalResult, path: Path, receipt: Receipt) -> list[str]:
+    probe = result.metadata.probe
+    frames, complaints = decoded_by_ffmpeg(path)
     if complaints:
         # What is copied keeps the source's own faults.
         complaints -= decoded_by_ffmpeg(source, stream=f"0:{probe.video.index}")[1] | HARMLESS
@@ -186,11 +207,11 @@ def _cells(result: LocalResult) -> tuple[str, ...]:
         f"{video.rotation_degrees} > {receipt.rotation_degrees}",
         f"{video.sample_aspect} > {receipt.sample_aspect}",
         _colour(video, receipt),
-        f"{video.bit_depth} > 8",
+        f"{video.bit_depth} > {' and '.join(str(one.bit_depth) for one in (receipt, *receipt.further))}",
         ", ".join(f"{track.codec} {track.mode}" for track in receipt.audio) or "none",
         ", ".join(f"{track.codec} {track.mode} {track.cues}" for track in receipt.subtitles) or "none",
         f"{len(metadata.probe.chapters)} > {receipt.chapters}",
-        result.planned.video,
+        ", ".join((result.planned.video, *(f"{one.rendition} {one.codec}" for one in receipt.further))),
     )
 
 

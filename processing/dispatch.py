@@ -84,7 +84,7 @@ def clean_ended_jobs() -> int:
     began = time.monotonic()
     ended = to_clean()
     for job in ended:
-        keep = {key for key in (job.result_key, job.stills_key, job.plan_key) if key}
+        keep = {key for key in (*job.rendition_keys.values(), job.stills_key, job.plan_key) if key}
         storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
         Job.objects.filter(pk=job.pk, seq=job.seq).update(cleaned_at=Now())
         if time.monotonic() - began > CLEANING_SECONDS:

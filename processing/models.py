@@ -6,12 +6,13 @@ The database is the only truth: a broker message is a hint to look at a step row
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q, Value
 
-from processing.media.requests import METADATA_ONLY
+from processing.media.requests import METADATA_ONLY, file_name
 
 
 class Job(models.Model):
@@ -132,6 +133,19 @@ class Job(models.Model):
     def makes_result(self) -> bool:
         """Whether an enhanced video comes of it, and not only what is told of the source."""
         return self.preset != METADATA_ONLY
+
+    @property
+    def rendition_keys(self) -> dict[str, str]:
+        """Where the files of the result lie, by rendition, the one every browser plays first; none before it is out."""
+        if not self.result_key:
+            return {}
+        names = [receipt.get("rendition", "web") for receipt in self.rendition_receipts]
+        return {name: file_name(self.result_key, name) for name in names}
+
+    @property
+    def rendition_receipts(self) -> list[dict[str, Any]]:
+        """The receipts of those files, in the same order."""
+        return [self.receipt, *self.receipt.get("further", ())] if self.receipt else []
 
     @property
     def terminal(self) -> bool:

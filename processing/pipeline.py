@@ -167,9 +167,9 @@ def planned(claim: Claim, plan: Planned, output: str) -> None:
         job,
         "planned",
         to=State.ENHANCING if spans else State.JOINING,
-        data={"segments": len(spans), "video": plan.video},
+        data={"segments": len(spans), "video": plan.video, "renditions": ["web", *plan.further]},
         plan_key=output,
-        frames_total=plan.frames_total,
+        frames_total=sum(plan.segment_frames) or plan.frames_total,
         segments_total=len(spans),
         warnings=list(plan.warnings),
     )

@@ -147,15 +147,19 @@ class Work:
             storage.unstage(key)
 
     def discard(self) -> None:
-        """Remove what this attempt wrote, unless the row refers to it: a commit may succeed and its answer get lost."""
+        """Remove what this attempt wrote, unless the row refers to some of it, and so to all.
+
+        A commit may succeed and its answer get lost.
+        """
         try:
             published = set(Step.objects.filter(pk=self.claim.step_id).values_list("output", flat=True))
         except DATABASE_AWAY:
             return  # the job's clean-up removes it
+        if not published.isdisjoint(self._written):
+            return
         try:
             for key in self._written:
-                if key not in published:
-                    storage.delete(key)
+                storage.delete(key)
         except OSError as exc:
             logger.warning("output stays for the job's clean-up", extra={"key": key, "cause": str(exc)})
 

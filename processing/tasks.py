@@ -63,6 +63,7 @@ def plan_segments(job_id: str, epoch: int) -> None:
             facts=task.facts(),
             parameters=_asked(task),
             strip_tags=settings.VIDEOPROC_STRIP_TAGS,
+            with_deep=settings.VIDEOPROC_DEEP_RENDITION,
             by_decoding=pipeline.must_decode_to_plan(task.job),
         )
         plan = task.run("plan", request, media.Planned)
@@ -91,6 +92,8 @@ def join(job_id: str, epoch: int) -> None:
     def work(task: Work) -> None:
         rows = Step.objects.filter(job=task.job, epoch=epoch, kind=Kind.SEGMENT).order_by("index")
         results = tuple(wire.from_builtins(row.result, SegmentResult) for row in rows)
+        plan = Step.objects.get(job=task.job, epoch=epoch, kind=Kind.PLAN)
+        further = wire.from_builtins(plan.result, media.Planned).further
         key, path = task.write(".mp4", more_bytes=sum(result.size_bytes for result in results))
         request = media.JoinRequest(
             source=task.source(),
@@ -98,6 +101,7 @@ def join(job_id: str, epoch: int) -> None:
             segments=task.segments([row.output for row in rows]),
             results=results,
             output=path,
+            further=tuple(task.write(f".{name}.mp4")[1] for name in further),
         )
         receipt = task.run("join", request, Receipt)
         patiently(lambda: pipeline.joined(task.claim, receipt, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import uuid
 from dataclasses import replace
@@ -163,11 +164,12 @@ def enhance(job: Job, index: int) -> None:
     pipeline.segment_enhanced(claimed(job, Step.Kind.SEGMENT, index), segment_result(index), f"segment-{index}.mp4")
 
 
-def finished(job: Job) -> Job:
-    """Take an accepted job to ready."""
+def finished(job: Job, *, further: tuple[Receipt, ...] = ()) -> Job:
+    """Take an accepted job to ready, with receipts of further renditions."""
     planned(job, segments=1)
     enhance(job, 0)
-    pipeline.joined(claimed(job, Step.Kind.JOIN), receipt(), "result.mp4")
+    joined = dataclasses.replace(receipt(), further=further)
+    pipeline.joined(claimed(job, Step.Kind.JOIN), joined, "result.mp4")
     pipeline.stills_made(claimed(job, Step.Kind.STILLS), stills(), "stills")
     pipeline.published(claimed(job, Step.Kind.PUBLISH))
     job.refresh_from_db()

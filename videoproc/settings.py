@@ -209,6 +209,7 @@ VIDEOPROC_RESTARTS = integer("VIDEOPROC_RESTARTS", 25, least=1)
 """Embedded mode: how often everything may end while one step runs."""
 VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES = integer("VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES", 6 * 1024**3, least=1024**3)
 VIDEOPROC_STRIP_TAGS = boolean("VIDEOPROC_STRIP_TAGS", default=False)
+VIDEOPROC_DEEP_RENDITION = boolean("VIDEOPROC_DEEP_RENDITION", default=True)
 VIDEOPROC_WORKER_SLOTS = integer("VIDEOPROC_WORKER_SLOTS", worker_slots(), least=1)
 VIDEOPROC_SEEN_SECONDS = number("VIDEOPROC_SEEN_SECONDS", 10.0, least=0.5)
 """A worker not seen for this long has no live slots."""

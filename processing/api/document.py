@@ -77,15 +77,16 @@ def chosen(job: Job) -> dict[str, Any] | None:
     }
 
 
-def links(job: Job) -> dict[str, str]:
+def links(job: Job) -> dict[str, Any]:
     """Return the paths of what can be fetched now."""
-    found = {"self": link(job), "events": link(job, "events"), "source": link(job, "source")}
+    found: dict[str, Any] = {"self": link(job), "events": link(job, "events"), "source": link(job, "source")}
     if job.metadata is not None:
         found["metadata"] = link(job, "metadata")
     if job.stills is not None and job.state not in {Job.State.FAILED, Job.State.CANCELLED}:
         found |= {name: link(job, name) for name in (*stills(job), *(STORYBOARD if storyboard(job) else ()))}
     if job.state == Job.State.READY and job.makes_result:
         found |= {name: link(job, name) for name in ("result", "receipt")}
+        found["renditions"] = renditions(job)
     return found
 
 
@@ -98,6 +99,22 @@ def storyboard(job: Job) -> Storyboard | None:
     """Return the job's storyboard; jobs of versions before it have none."""
     found = (job.stills or {}).get("storyboard")
     return from_builtins(found, Storyboard) if found else None
+
+
+def renditions(job: Job) -> list[dict[str, Any]]:
+    """Return the files of a published result, the one every browser plays first."""
+    return [
+        {
+            "name": name,
+            "codec": receipt.get("codec", "h264"),
+            "url": reverse("job-rendition", args=[job.pk, name]),
+            "size_bytes": receipt["size_bytes"],
+            "width": receipt["width_px"],
+            "height": receipt["height_px"],
+            "hdr": receipt.get("hdr", "none"),
+        }
+        for name, receipt in zip(job.rendition_keys, job.rendition_receipts, strict=True)
+    ]
 
 
 def link(job: Job, thing: str = "") -> str:

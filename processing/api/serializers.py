@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from processing.api.parameters import ParametersField
-from processing.media.requests import PRESET_NAMES
+from processing.media.requests import FURTHER_RENDITIONS, PRESET_NAMES
 from processing.models import Event, Job
 
 
@@ -69,6 +69,18 @@ class ChosenSerializer(serializers.Serializer):
     stepped_down = SteppedDownSerializer(many=True)
 
 
+class RenditionSerializer(serializers.Serializer):
+    """One file of the result; what the job's `result` leads to is the one called web."""
+
+    name = serializers.ChoiceField(choices=("web", *FURTHER_RENDITIONS))
+    codec = serializers.ChoiceField(choices=("h264", "hevc"))
+    url = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    hdr = serializers.ChoiceField(choices=("none", "pq", "hlg"))
+
+
 class LinksSerializer(serializers.Serializer):
     """Absolute paths of what can be fetched now."""
 
@@ -84,6 +96,7 @@ class LinksSerializer(serializers.Serializer):
     thumbnail = serializers.CharField(required=False, help_text="To be followed by ?at=seconds.")
     result = serializers.CharField(required=False)
     receipt = serializers.CharField(required=False)
+    renditions = RenditionSerializer(many=True, required=False)
 
 
 class PrioritySerializer(serializers.Serializer):

@@ -17,6 +17,7 @@ api = [
     path("jobs/<uuid:job_id>/metadata", views.JobMetadata.as_view(), name="job-metadata"),
     path("jobs/<uuid:job_id>/receipt", views.JobReceipt.as_view(), name="job-receipt"),
     path("jobs/<uuid:job_id>/result", views.JobResult.as_view(), name="job-result"),
+    path("jobs/<uuid:job_id>/renditions/<str:name>", views.JobRendition.as_view(), name="job-rendition"),
     path("jobs/<uuid:job_id>/source", views.JobSource.as_view(), name="job-source"),
     path("jobs/<uuid:job_id>/storyboard", pictures.JobStoryboard.as_view(), name="job-storyboard"),
     path("jobs/<uuid:job_id>/storyboard.vtt", pictures.JobStoryboardCues.as_view(), name="job-storyboard_cues"),

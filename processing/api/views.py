@@ -20,6 +20,7 @@ from processing.api.delivery import Delivery, deliver
 from processing.api.document import job_documents
 from processing.api.errors import NotAvailable
 from processing.api.serializers import EventSerializer, JobSerializer, ReceiptSerializer
+from processing.media.requests import file_name
 from processing.models import Job
 
 
@@ -130,6 +131,15 @@ class JobResult(OneFile):
         return deliver(request, result_of(self.get_object()))
 
 
+class JobRendition(OneFile):
+    """One file of the result."""
+
+    @extend_schema(operation_id="jobs_rendition", parameters=[RANGE], responses=FILE)
+    def get(self, request: Request, job_id: UUID, name: str) -> HttpResponseBase:
+        """Return that rendition, or the range of it that was asked for."""
+        return deliver(request, rendition_of(self.get_object(), name))
+
+
 class JobSource(OneFile):
     """The uploaded file."""
 
@@ -141,9 +151,17 @@ class JobSource(OneFile):
 
 def result_of(job: Job) -> Delivery:
     """Return the enhanced video for delivery; NotAvailable before the job is ready."""
-    receipt: dict[str, Any] = _with_result(job).receipt or {}
-    name = f"{PurePath(job.source_name).stem[:200]}-enhanced.mp4"
-    return Delivery(key=job.result_key, digest=receipt["sha256"], content_type="video/mp4", name=name)
+    return rendition_of(job, "web")
+
+
+def rendition_of(job: Job, name: str) -> Delivery:
+    """Return one file of the result for delivery; NotAvailable where there is none, or before the job is ready."""
+    keys = _with_result(job).rendition_keys
+    if name not in keys:
+        raise NotAvailable("There is no such rendition.", retryable=False)
+    receipt = dict(zip(keys, job.rendition_receipts, strict=True))[name]
+    shown = file_name(f"{PurePath(job.source_name).stem[:200]}-enhanced.mp4", name)
+    return Delivery(key=keys[name], digest=receipt["sha256"], content_type="video/mp4", name=shown)
 
 
 def source_of(job: Job) -> Delivery:

@@ -31,6 +31,7 @@ from processing.media.measures import is_other_scene, percentile
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
+from processing.media.renditions import deep_encoding
 from processing.media.specs import Encoding, MediaProbe, Timeline
 
 MOST_RUNS = 8
@@ -72,14 +73,24 @@ def diagnose(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Para
     return look(path, probe, timeline, parameters).diagnosis
 
 
-def look(path: Path, probe: MediaProbe, timeline: Timeline, parameters: Parameters = NONE_GIVEN) -> Look:
+def look(
+    path: Path,
+    probe: MediaProbe,
+    timeline: Timeline,
+    parameters: Parameters = NONE_GIVEN,
+    *,
+    in_own_values: bool = False,
+) -> Look:
     """Return what at most 8 runs of 3 frames tell of the video at `path`, at the size that it will have, and samples.
 
-    Fields, blocks and bars are looked at in the source's own size: scaling mixes them.
+    HDR is measured as it looks on an ordinary screen, or in its own code values. Fields, blocks and bars are looked at
+    in the source's own size: scaling mixes them.
 
     Raises Damaged when not one frame could be decoded, and what open_source raises.
     """
     encoding = choose_encoding(probe.video, parameters)
+    if in_own_values:
+        encoding = deep_encoding(encoding, probe.video)
     # Stamps that were mended are no guide for a seek.
     places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
     with ThreadPoolExecutor(_threads(probe)) as pool:

@@ -16,6 +16,8 @@ KEYFRAME_SECONDS = 4
 """At the latest; every two seconds costs a tenth of the size, every four half of that."""
 MAX_ASPECT = 65_535
 RANGES = {"unspecified": 0, "limited": 1, "full": 2}
+HEVC_TAG = "hvc1"
+"""Says that parameter sets stand in the header alone; some players refuse the other form."""
 LEAST_HEVC_SIDE_PX = 16
 """x265 refuses smaller pictures."""
 LEAST_CUTREE_WIDTH_PX = 64
@@ -48,8 +50,7 @@ def prepare_context(context: VideoCodecContext, encoding: Encoding) -> None:
     context.thread_count = 1
     context.sample_aspect_ratio = written_aspect(encoding.sample_aspect)
     if encoding.codec == "hevc":
-        # Parameter sets stand in the header alone; some players want it said so.
-        context.codec_tag = "hvc1"
+        context.codec_tag = HEVC_TAG
     colour = encoding.colour
     context.color_range = RANGES[colour.range]
     context.color_primaries = colour.primaries

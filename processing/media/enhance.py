@@ -7,7 +7,9 @@ source could not give; warm-up frames pass the filters and are never written.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -15,10 +17,11 @@ import cv2
 
 from processing.media.clock import decode_delay, frame_rate, lead_in, ticks
 from processing.media.decode import DecodedFrame, decode_segment
-from processing.media.encode import SegmentEncoder, new_frame
+from processing.media.encode import SegmentEncoder, new_deep_frame, new_frame
 from processing.media.enhancement import deinterlace
+from processing.media.enhancement.deep import DeepEnhancer
 from processing.media.enhancement.enhancer import Enhancer
-from processing.media.enhancement.planes import Planes
+from processing.media.enhancement.planes import DeepPlanes, Planes
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
@@ -27,15 +30,15 @@ from processing.media.specs import Plan, SegmentResult
 from processing.media.stages import ITEMS_BETWEEN, run_stages
 
 Report = Callable[[int], None]
-Picture = tuple[av.VideoFrame, Planes]
-"""A frame to encode, and its planes to write to."""
+Picture = tuple[av.VideoFrame, Callable[[DecodedFrame], object]]
+"""A frame to encode, and what draws the enhanced picture of a decoded frame into it."""
 
 
 def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: Report) -> SegmentResult:
     """Write segment `index` of the plan to `output` and return what it became.
 
-    `report` is told the number of frames encoded so far. Decoding, filters and encoding each have a thread; x264 and
-    the filters use one each, since segments run in parallel.
+    `report` is told the number of frames encoded so far. Decoding, filters and encoding each have a thread; encoder
+    and filters use one each, since segments run in parallel.
 
     Raises a SourceError or TimelineMismatch from reading, StorageFull, and OutputMismatch where the count of frames
     written is not that of the frames decoded.
@@ -46,19 +49,16 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
     ahead = deinterlace.LOOK_AHEAD_FRAMES if is_deinterlaced else 0
     reader = decode_segment(source, plan.probe, plan.timeline, segment, ahead=ahead)
     frames = deinterlace.deinterlaced(reader, plan.enhancement.first_field) if is_deinterlaced else reader
-    normaliser = Normaliser(plan.encoding)
-    enhancer = Enhancer(plan.enhancement, plan.encoding.colour.range)
     delay = decode_delay(plan)
     stamps = [stamp + delay for stamp in ticks(plan, segment.start, segment.stop)]
     frames_out = 0
 
     # Frames go round: one is filled, as many wait as may, one is encoded. New memory for each would cost page faults.
-    size = (plan.encoding.height_px, plan.encoding.width_px)
-    free = deque(new_frame(*size) for _ in range(ITEMS_BETWEEN + 2))
+    free = deque(islice(_pictures(plan), ITEMS_BETWEEN + 2))
 
     def change(decoded: DecodedFrame) -> tuple[Picture, int] | None:
         picture = free.popleft()
-        enhancer.process(normaliser.planes(decoded.frame), decoded.pts, picture[1])
+        picture[1](decoded)
         if decoded.is_warmup:
             free.append(picture)
             return None
@@ -88,5 +88,28 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
         corrupt_frames=reader.corrupt_frames,
         size_bytes=written.size_bytes,
         sha256=written.sha256,
-        fingerprint=fingerprint(),
+        fingerprint=fingerprint(plan.encoding.codec),
     )
+
+
+def _pictures(plan: Plan) -> Iterator[Picture]:
+    """Yield pictures to be drawn, of the plan's size and depth; all of them share the state of the operations."""
+    size = (plan.encoding.height_px, plan.encoding.width_px)
+    normaliser = Normaliser(plan.encoding)
+    if plan.encoding.bit_depth == 8:
+        enhancer = Enhancer(plan.enhancement, plan.encoding.colour.range)
+
+        def draw(planes: Planes, decoded: DecodedFrame) -> None:
+            enhancer.process(normaliser.planes(decoded.frame), decoded.pts, planes)
+
+        while True:
+            frame, planes = new_frame(*size)
+            yield frame, partial(draw, planes)
+    deep = DeepEnhancer(plan.enhancement, plan.encoding.colour.range)
+
+    def draw_deep(planes: DeepPlanes, decoded: DecodedFrame) -> None:
+        deep.process(normaliser.deep_planes(decoded.frame), decoded.pts, planes)
+
+    while True:
+        deep_frame, deep_planes = new_deep_frame(*size)
+        yield deep_frame, partial(draw_deep, deep_planes)

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from processing.media.clock import decode_delay, decode_times, last_duration, ticks
 from processing.media.companions import CompanionWriter, Span
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
+from processing.media.encoders import HEVC_TAG
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
 from processing.media.sound import Track, open_tracks
 from processing.media.sources import open_source, read_only
@@ -45,7 +46,8 @@ def join_segments(
 ) -> Receipt:
     """Write `output` from the plan's finished segments and the source's sound and tags, check it, return its receipt.
 
-    `segments` and `results` are in the plan's order; both are empty where the plan copies the source's video packets.
+    `segments` and `results` are those of the plan's own rendition, in its order; both are empty where it copies the
+    source's video packets.
     `report` is told the number of frames written so far.
 
     Raises SegmentDamaged with the index of a segment that is missing or changed, StorageFull, OutputMismatch where the
@@ -275,6 +277,8 @@ def _add_picture(writer: OutputContainer, reader: InputContainer, plan: Plan, se
         with _open_segment(segments[0]) as first:
             stream = writer.add_stream_from_template(first.streams.video[0])
     stream.time_base = plan.encoding.time_base
+    if stream.codec_context.codec.canonical_name == "hevc":
+        stream.codec_context.codec_tag = HEVC_TAG
     if plan.probe.video.language:
         stream.metadata["language"] = plan.probe.video.language
     return stream

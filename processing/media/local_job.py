@@ -28,6 +28,7 @@ from processing.media.requests import (
     PlanRequest,
     SegmentRequest,
     StillsRequest,
+    file_name,
 )
 from processing.media.specs import Receipt, SegmentResult, Stills
 
@@ -48,6 +49,8 @@ class LocalResult:
     """A finished job; its files lie in the job's folder."""
 
     path: Path
+    further: dict[str, Path]
+    """The files of the other renditions, by name."""
     metadata: Metadata
     chosen: Chosen
     planned: Planned
@@ -79,7 +82,12 @@ class LocalJob:
         self._done: dict[int, int] = {}
 
     def run(
-        self, *, preset: str = "auto", parameters: Parameters = NONE_GIVEN, strip_tags: bool = False
+        self,
+        *,
+        preset: str = "auto",
+        parameters: Parameters = NONE_GIVEN,
+        strip_tags: bool = False,
+        with_deep: bool = True,
     ) -> LocalResult:
         """Do it all and return what became of it; raises the MediaError of whichever operation failed."""
         digest = sha256_of(Path(self._source))
@@ -94,6 +102,7 @@ class LocalJob:
             facts=self._facts,
             parameters=parameters,
             strip_tags=strip_tags,
+            with_deep=with_deep,
         )
         try:
             planned, segments = self._enhance(request)
@@ -105,10 +114,13 @@ class LocalJob:
             segments=tuple(self._segment_path(segment.index) for segment in segments),
             results=segments,
             output=str(self.result_path),
+            further=tuple(file_name(str(self.result_path), name) for name in planned.further),
         )
-        receipt = self._operate("join", join, Receipt, frames_total=planned.frames_total)
+        frames_total = planned.frames_total * (1 + len(planned.further))
+        receipt = self._operate("join", join, Receipt, frames_total=frames_total)
         return LocalResult(
             path=self.result_path,
+            further={name: Path(path) for name, path in zip(planned.further, join.further, strict=True)},
             metadata=metadata,
             chosen=chosen,
             planned=planned,
@@ -163,7 +175,7 @@ class LocalJob:
                 SegmentResult,
                 directory=self._folder,
                 stop=halt,
-                on_progress=lambda frames: self._segment_progressed(index, frames, planned.frames_total),
+                on_progress=lambda frames: self._segment_progressed(index, frames, sum(planned.segment_frames)),
             )
 
         with ThreadPoolExecutor(self._slots, thread_name_prefix="segment") as pool:

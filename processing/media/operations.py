@@ -7,6 +7,7 @@ nothing else. `report` is called with frames done so far and must be cheap.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from processing.media import wire
@@ -23,6 +24,7 @@ from processing.media.planning import choose_encoding, make_plan
 from processing.media.probe import probe
 from processing.media.process import sandbox
 from processing.media.process.child import Operation, Report
+from processing.media.renditions import in_own_values, own_colour, renditions_of, segment_at, segments_of
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,
@@ -79,10 +81,16 @@ def _metadata(request: MetadataRequest, report: Report) -> Metadata:
 def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     facts = known_facts(source, request.facts)
+    video, colour = facts.probe.video, choose_encoding(facts.probe.video).colour
     seen = look(source, facts.probe, facts.timeline, request.parameters)
     wanted = choose(request.preset, seen.diagnosis, facts.probe, request.parameters)
-    enhancement = harmless(wanted, seen.samples, choose_encoding(facts.probe.video).colour.range)
-    return Chosen(diagnosis=seen.diagnosis, enhancement=enhancement)
+    enhancement = harmless(wanted, seen.samples, colour.range)
+    if video.hdr == "none":
+        return Chosen(diagnosis=seen.diagnosis, enhancement=enhancement)
+    own = look(source, facts.probe, facts.timeline, request.parameters, in_own_values=True)
+    wanted = in_own_values(choose(request.preset, own.diagnosis, facts.probe, request.parameters))
+    kept = harmless(wanted, own.samples, own_colour(video).range)
+    return Chosen(diagnosis=seen.diagnosis, enhancement=enhancement, hdr_enhancement=kept)
 
 
 def _plan(request: PlanRequest, report: Report) -> Planned:
@@ -90,28 +98,23 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     facts = known_facts(source, request.facts)
     header = without_tags(facts.probe) if request.strip_tags else facts.probe
     timeline = read_timeline(source, header, by_decoding=True) if request.by_decoding else facts.timeline
-    chosen = request.chosen
-    plan = make_plan(
+    planning = partial(
+        make_plan,
         request.source_digest,
         header,
-        timeline,
-        chosen.diagnosis,
-        chosen.enhancement,
+        diagnosis=request.chosen.diagnosis,
+        enhancement=request.chosen.enhancement,
+        hdr_enhancement=request.chosen.hdr_enhancement,
         parameters=request.parameters,
+        with_deep=request.with_deep,
     )
-    if plan.video == "copy":
+    plan = planning(timeline)
+    if any(rendition.video == "copy" for rendition in renditions_of(plan)):
         frames = sound_frames(source, header, timeline, report)
-        plan = make_plan(
-            request.source_digest,
-            header,
-            replace(timeline, frames_from_decode=frames),
-            chosen.diagnosis,
-            chosen.enhancement,
-            parameters=request.parameters,
-            is_damaged=frames is None,
-        )
-    if len(plan.segments) > MAX_SEGMENTS:
-        raise ResourceExceeded(f"{len(plan.segments)} segments, at most {MAX_SEGMENTS}", code="resource_packets")
+        plan = planning(replace(timeline, frames_from_decode=frames), is_damaged=frames is None)
+    segments = [segment for rendition in renditions_of(plan) for segment in rendition.segments]
+    if len(segments) > MAX_SEGMENTS:
+        raise ResourceExceeded(f"{len(segments)} segments, at most {MAX_SEGMENTS}", code="resource_packets")
     with full_disk_is_typed(output):
         output.write_bytes(wire.to_json(plan))
     make_durable(output)
@@ -119,22 +122,41 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     return Planned(
         video=plan.video,
         frames_total=len(timeline.pts),
-        segments=tuple((borders[segment.start], borders[segment.stop]) for segment in plan.segments),
-        segment_frames=tuple(segment.stop - segment.start for segment in plan.segments),
+        segments=tuple((borders[segment.start], borders[segment.stop]) for segment in segments),
+        segment_frames=tuple(segment.stop - segment.start for segment in segments),
         warnings=plan.warnings,
         sha256=sha256_of(output),
+        further=tuple(rendition.name for rendition in plan.further),
     )
 
 
 def _segment(request: SegmentRequest, report: Report) -> SegmentResult:
-    plan = _read_plan(request.plan)
-    return enhance_segment(Path(request.source), plan, request.index, Path(request.output), report)
+    rendition, segment = segment_at(_read_plan(request.plan), request.index)
+    result = enhance_segment(Path(request.source), rendition, segment, Path(request.output), report)
+    return replace(result, index=request.index)
 
 
 def _join(request: JoinRequest, report: Report) -> Receipt:
-    segments = tuple(Path(segment) for segment in request.segments)
     plan = _read_plan(request.plan)
-    return join_segments(Path(request.source), plan, segments, request.results, Path(request.output), report)
+    done = 0
+    receipts = []
+    for (rendition, numbers), output in zip(segments_of(plan), (request.output, *request.further), strict=True):
+        own = slice(numbers.start, numbers.stop)
+        receipt = join_segments(
+            Path(request.source),
+            rendition,
+            [Path(segment) for segment in request.segments[own]],
+            request.results[own],
+            Path(output),
+            partial(_report_after, report, done),
+        )
+        done += receipt.frames_out
+        receipts.append(receipt)
+    return replace(receipts[0], further=tuple(receipts[1:]))
+
+
+def _report_after(report: Report, done: int, frames: int) -> None:
+    report(done + frames)
 
 
 def _stills(request: StillsRequest, report: Report) -> Stills:

@@ -1,13 +1,14 @@
-"""Decoded pictures brought to the one form the filters work on: 8-bit 4:2:0 planes of the planned, even size.
+"""Decoded pictures brought to the one form the filters work on: 4:2:0 planes of the planned, even size and depth.
 
-Invariant: code values change only where the format forces it (bit depth, chroma sampling, RGB, HDR); the common case,
-8-bit 4:2:0, is handed on as views of the decoder's own memory without a copy.
+Invariant: code values change only where the format forces it (bit depth, chroma sampling, RGB, HDR for an ordinary
+screen); the common case, 4:2:0 of the planned depth, is handed on as views of the decoder's own memory without a copy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import cast
+from typing import TypeVar, cast
 
 import av
 import numpy as np
@@ -16,12 +17,15 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
-from processing.media.enhancement.planes import Plane, Planes
+from processing.media.encoders import pixel_format
+from processing.media.enhancement.planes import DeepPlanes, Planes, rounded_to_eight
 from processing.media.sizes import even
 from processing.media.specs import Encoding
 
-PLANAR_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+PLANAR_FORMATS = {"yuv420p": frozenset({"yuv420p", "yuvj420p"}), "yuv420p10le": frozenset({"yuv420p10le"})}
+"""Formats that are the planned one already, by its name."""
 HDR_TRANSFERS = frozenset({16, 18})
 """SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), code points of ISO/IEC 23091-2."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
@@ -31,6 +35,7 @@ TONE_MAPPING = (
     "intent=perceptual:flags=bicubic+accurate_rnd+bitexact"
 )
 LIMITED, FULL = 1, 2
+Sample = TypeVar("Sample", np.uint8, np.uint16)
 UNSPECIFIED_MATRIX = 2
 
 
@@ -41,32 +46,44 @@ class Normaliser:
         self.resized_frames = 0
         """Frames whose own size was not the planned one: the height is limited, or the source changes its size."""
         self._encoding = encoding
+        self._format = pixel_format(encoding)
         self._reformatter = VideoReformatter()
         self._tone_mapping: tuple[tuple[int, int, str], Graph] | None = None
 
     def planes(self, frame: VideoFrame) -> Planes:
-        """Return the planes of a decoded frame; views of its memory where nothing has to change.
+        """Return the 8-bit planes of a decoded frame; views of its memory where nothing has to change.
 
-        HDR (PQ and HLG) is tone-mapped to BT.709, RGB gets the encoding's matrix, other formats keep their code values
-        as far as 8 bits hold them. Odd sizes are padded by one replicated row or column, other sizes scaled.
+        HDR (PQ and HLG) is tone-mapped to the encoding's colours where those are no HDR, RGB gets the encoding's
+        matrix, other formats keep their code values as far as 8 bits hold them. Odd sizes are padded by one replicated
+        row or column, other sizes scaled. For an encoding of ten bits these are its pictures, rounded.
         """
-        if frame.color_trc in HDR_TRANSFERS:
+        if self._encoding.bit_depth > 8:
+            deep = self.deep_planes(frame)
+            return Planes(*(rounded_to_eight(plane, np.empty(plane.shape, np.uint8)) for plane in deep))
+        return Planes(*self._padded(frame, np.uint8))
+
+    def deep_planes(self, frame: VideoFrame) -> DeepPlanes:
+        """Return the ten-bit planes of a decoded frame, as `planes` does, for an encoding of ten bits."""
+        return DeepPlanes(*self._padded(frame, np.uint16))
+
+    def _padded(self, frame: VideoFrame, kind: type[Sample]) -> Iterator[NDArray[Sample]]:
+        if frame.color_trc in HDR_TRANSFERS and self._encoding.colour.transfer not in HDR_TRANSFERS:
             frame = self._tone_mapped(frame)
-        elif frame.format.name not in PLANAR_FORMATS:
+        elif frame.format.name not in PLANAR_FORMATS[self._format]:
             frame = self._converted(frame)
         if not self._is_planned_size(frame):
             frame = self._resized(frame)
-        y, u, v = (_view(plane) for plane in frame.planes)
+        y, u, v = (_view(plane, kind) for plane in frame.planes)
         width, height = self._encoding.width_px, self._encoding.height_px
         if y.shape != (height, width):
             y = np.pad(y, ((0, height - y.shape[0]), (0, width - y.shape[1])), mode="edge")
-        return Planes(y, u, v)
+        yield from (y, u, v)
 
     def _is_planned_size(self, frame: VideoFrame) -> bool:
         return (even(frame.width), even(frame.height)) == (self._encoding.width_px, self._encoding.height_px)
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
-        """Convert to yuv420p; equal ranges on both sides leave code values alone, grey ones are always read as full."""
+        """Convert to 4:2:0; equal ranges on both sides leave code values alone, grey ones are always read as full."""
         source_range = target_range = FULL if self._is_full_range or _is_grey(frame.format) else LIMITED
         matrix = None
         if frame.format.is_rgb:
@@ -74,7 +91,7 @@ class Normaliser:
             target_range = FULL if self._is_full_range else LIMITED
         return self._reformatter.reformat(
             frame,
-            format="yuv420p",
+            format=self._format,
             interpolation=EXACT,
             src_color_range=source_range,
             dst_color_range=target_range,
@@ -88,7 +105,7 @@ class Normaliser:
             frame,
             width=self._encoding.width_px,
             height=self._encoding.height_px,
-            format="yuv420p",
+            format=self._format,
             interpolation=EXACT,
             src_color_range=code_range,
             dst_color_range=code_range,
@@ -140,7 +157,9 @@ def _is_grey(pixel_format: VideoFormat) -> bool:
     return len(pixel_format.components) <= 2 and not pixel_format.is_rgb
 
 
-def _view(plane: VideoPlane) -> Plane:
+def _view(plane: VideoPlane, kind: type[Sample]) -> NDArray[Sample]:
     """Return the picture in a plane as an array over its memory, without the padding of its lines."""
-    lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]  # a buffer
-    return lines[: plane.height, : plane.width]
+    samples = np.frombuffer(plane, kind)  # type: ignore[call-overload]  # a buffer
+    return cast(
+        NDArray[Sample], samples.reshape(-1, plane.line_size // samples.itemsize)[: plane.height, : plane.width]
+    )

@@ -16,9 +16,10 @@ from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
+from processing.media.renditions import deep_encoding, further_name
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
-from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Timeline, VideoStream
+from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
 from processing.media.subtitles import STYLED_CODECS, TEXT_CODECS
 
 LEAST_TICKS_PER_SECOND = 10_000
@@ -41,12 +42,15 @@ def make_plan(
     diagnosis: Diagnosis,
     enhancement: Enhancement,
     *,
+    hdr_enhancement: Enhancement | None = None,
     parameters: Parameters = NONE_GIVEN,
     is_damaged: bool = False,
+    with_deep: bool = True,
 ) -> Plan:
     """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see.
 
-    `is_damaged` says that decoding met errors, so that the packets are not passed on.
+    `hdr_enhancement` is what is done to HDR in its own code values, None where the source is no HDR. `is_damaged` says
+    that decoding met errors, so that the packets are not passed on. Without `with_deep` there is no ten-bit rendition.
     """
     encoding = _as_asked(choose_encoding(probe.video, parameters), parameters, faithful=not enhancement.choices)
     is_own_encoding = is_damaged or _asks_for_encoding(probe.video, parameters)
@@ -70,7 +74,47 @@ def make_plan(
             warmup_frames=WARMUP_FRAMES + (LOOK_BACK_FRAMES if is_deinterlaced else 0),
         ),
         warnings=_warnings(probe, timeline, diagnosis, encoding, enhancement, is_copy=is_copy),
+        further=_further(probe, timeline, diagnosis, hdr_enhancement or enhancement, encoding, is_own=is_own_encoding)
+        if with_deep
+        else (),
     )
+
+
+def _further(
+    probe: MediaProbe,
+    timeline: Timeline,
+    diagnosis: Diagnosis,
+    enhancement: Enhancement,
+    main: Encoding,
+    *,
+    is_own: bool,
+) -> tuple[Rendition, ...]:
+    """Return the ten-bit rendition, where the source holds more than eight bits or more than an ordinary screen."""
+    name = further_name(probe.video)
+    if name is None:
+        return ()
+    encoding = deep_encoding(main, probe.video)
+    if is_own or enhancement.choices or not _is_carried_deep(probe.video) or not _is_sound(timeline):
+        video: Literal["encode", "copy"] = "encode"
+    else:
+        video = "copy"
+    warnings = _warnings(probe, timeline, diagnosis, encoding, enhancement, is_copy=video == "copy")
+    return (Rendition(name=name, video=video, encoding=encoding, enhancement=enhancement, warnings=warnings),)
+
+
+def _is_carried_deep(video: VideoStream) -> bool:
+    """Return whether the source's packets are what the ten-bit rendition would be, in the form MP4 players ask for."""
+    return (
+        video.codec == "hevc"
+        and video.codec_tag == "hvc1"
+        and video.pixel_format == "yuv420p10le"
+        and video.field_order not in INTERLACED_ORDERS
+    )
+
+
+def _is_sound(timeline: Timeline) -> bool:
+    """Return whether no packet is cut short, broken in its time or meant to be left out."""
+    return timeline.identity == "pts" and not timeline.warnings and not timeline.discarded_from_scan
 
 
 def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) -> Literal["encode", "copy"]:
@@ -86,8 +130,7 @@ def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) 
         and video.hdr == "none"
         and video.field_order not in INTERLACED_ORDERS
     )
-    is_sound = timeline.identity == "pts" and not timeline.warnings and not timeline.discarded_from_scan
-    return "copy" if is_playable and is_sound and not enhancement.choices else "encode"
+    return "copy" if is_playable and _is_sound(timeline) and not enhancement.choices else "encode"
 
 
 def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN) -> Encoding:
@@ -154,9 +197,9 @@ def _warnings(
     video = probe.video
     subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
     found = {
-        "hdr_tone_mapped": video.hdr != "none" and not is_copy,
+        "hdr_tone_mapped": video.hdr != "none" and not is_copy and encoding.colour.transfer != video.colour.transfer,
         "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
-        "bit_depth_reduced": video.bit_depth > 8 and not is_copy,
+        "bit_depth_reduced": video.bit_depth > encoding.bit_depth and not is_copy,
         "chroma_reduced": not is_copy and _loses_chroma(video.pixel_format),
         "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
         "size_padded": not is_copy and (encoding.width_px > video.width_px or encoding.height_px > video.height_px),

@@ -6,6 +6,7 @@ A request names files by path; an answer is small. Importing this loads no codec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
@@ -15,6 +16,22 @@ METADATA_ONLY = "metadata-only"
 """The preset that works on no picture: metadata, poster and storyboard, no result."""
 PRESET_NAMES = ("auto", "gentle", "low-light", "denoise", "fine", "restore", METADATA_ONLY)
 """What can be asked for; enhancement/presets.py says what each of the others means."""
+
+
+FURTHER_RENDITIONS = ("deep", "hdr")
+"""Files that a job may write beside the main one; renditions.py says when."""
+
+
+def file_name(main: str, rendition: str) -> str:
+    """Return what a rendition's file is called, by the main one's path or key.
+
+    >>> file_name("film.mp4", "hdr"), file_name("a/b.mp4", "web")
+    ('film.hdr.mp4', 'a/b.mp4')
+    """
+    if rendition not in FURTHER_RENDITIONS:
+        return main
+    path = PurePath(main)
+    return str(path.with_name(f"{path.stem}.{rendition}{path.suffix}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +91,8 @@ class Chosen:
 
     diagnosis: Diagnosis
     enhancement: Enhancement
+    hdr_enhancement: Enhancement | None = None
+    """What is done to HDR where it stays HDR, by a measurement in its own code values; None for other sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +108,8 @@ class PlanRequest:
     parameters: Parameters = NONE_GIVEN
     strip_tags: bool = False
     """Leave out what the file says of where, when and by whom it was made; languages stay."""
+    with_deep: bool = True
+    """Make a rendition of ten bits beside the main one, where the source holds more than eight or is HDR."""
     by_decoding: bool = False
     """Read the timeline from a decode of everything: how to plan again after a TimelineMismatch."""
 
@@ -99,16 +120,20 @@ class Planned:
 
     video: str
     frames_total: int
+    """Frames of the video; each rendition has them all."""
     segments: tuple[tuple[int, int], ...]
-    """(start_pts, stop_pts) of each segment; the last one's stop is its last pts + 1."""
+    """(start_pts, stop_pts) of each segment, those of the first encoded rendition, then those of the next; the last
+    one's stop is its last pts + 1."""
     segment_frames: tuple[int, ...]
     warnings: tuple[str, ...]
     sha256: str
+    further: tuple[str, ...] = ()
+    """Names of the renditions beside the main one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRequest:
-    """Decode, enhance and encode one segment of a plan."""
+    """Decode, enhance and encode one segment of one rendition of a plan; `index` counts as in the answer to it."""
 
     source: str
     plan: str
@@ -125,6 +150,8 @@ class JoinRequest:
     segments: tuple[str, ...]
     results: tuple[SegmentResult, ...]
     output: str
+    further: tuple[str, ...] = ()
+    """Where the other renditions are written, in the plan's order."""
 
 
 @dataclass(frozen=True, kw_only=True)

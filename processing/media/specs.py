@@ -269,8 +269,23 @@ class Encoding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rendition:
+    """One more file of a video beside the main one, from the same frames at the same times."""
+
+    name: Literal["deep", "hdr"]
+    """"hdr" is PQ or HLG as the source is, "deep" has ten bits and the source's colours."""
+    video: Literal["encode", "copy"]
+    encoding: Encoding
+    enhancement: Enhancement
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a segment needs beside the source, the same whoever computes it."""
+    """Everything a segment needs beside the source, the same whoever computes it.
+
+    It speaks of the rendition that every browser plays; renditions.py shows it as each further one sees it.
+    """
 
     source_digest: str
     probe: MediaProbe
@@ -282,6 +297,8 @@ class Plan:
     encoding: Encoding
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...]
+    rendition: Literal["web", "deep", "hdr"] = "web"
+    further: tuple[Rendition, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +306,7 @@ class SegmentResult:
     """What one segment became."""
 
     index: int
+    """Counted over all renditions that are encoded: those of the first, then those of the next."""
     frames_from_decode: int
     frames_out: int
     corrupt_frames: int
@@ -351,6 +369,14 @@ class Receipt:
     """What the result says of itself, as it was read back."""
     dropped_tags: tuple[str, ...] = ()
     """Names of the source's tags that MP4 has no place for."""
+    rendition: Literal["web", "deep", "hdr"] = "web"
+    codec: str = "h264"
+    bit_depth: int = 8
+    hdr: Literal["none", "pq", "hlg"] = "none"
+    mastering_display: MasteringDisplay | None = None
+    light_level: LightLevel | None = None
+    further: tuple[Receipt, ...] = ()
+    """The receipts of the other renditions; they have none of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)

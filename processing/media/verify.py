@@ -12,7 +12,7 @@ from pathlib import Path
 
 from processing.media.companions import Companions, dropped_tags, is_carried_cover, kept_tags, missing, read_companions
 from processing.media.durable import sha256_of
-from processing.media.encoders import written_aspect
+from processing.media.encoders import HEVC_TAG, written_aspect
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.probe import probe
@@ -94,7 +94,7 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         duration_seconds=measured.duration_seconds,
         size_bytes=output.stat().st_size,
         sha256=sha256_of(output),
-        fingerprints=tuple(sorted({result.fingerprint for result in results} | {fingerprint()})),
+        fingerprints=tuple(sorted({result.fingerprint for result in results} | {fingerprint(plan.encoding.codec)})),
         corrupt_frames=sum(result.corrupt_frames for result in results),
         dropped_streams=tuple(
             f"{other.kind} stream {other.index} ({other.codec})" for other in _left_behind(plan.probe.other, promise)
@@ -106,6 +106,12 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         cover_pictures=len(measured.companions.covers),
         tags=kept_tags(measured.companions.tags),
         dropped_tags=dropped_tags(plan.probe.tags),
+        rendition=plan.rendition,
+        codec=measured.video.codec,
+        bit_depth=measured.video.bit_depth,
+        hdr=measured.video.hdr,
+        mastering_display=measured.video.mastering_display,
+        light_level=measured.video.light_level,
     )
 
 
@@ -171,7 +177,17 @@ def _picture_differences(video: VideoStream, plan: Plan) -> list[str]:
     wanted_turn = source.rotation_degrees if copied else encoding.rotation_degrees
     wanted_aspect = source.sample_aspect if copied else written_aspect(encoding.sample_aspect)
     wanted_colour = source.colour if copied else encoding.colour
+    wanted_form = (source.codec, source.bit_depth) if copied else (encoding.codec, encoding.bit_depth)
+    wanted_light = source if copied else encoding
     differences = []
+    if video.codec == "hevc" and video.codec_tag != HEVC_TAG:
+        differences.append(f"tag {video.codec_tag} instead of {HEVC_TAG}")
+    if (video.codec, video.bit_depth) != wanted_form:
+        differences.append(f"{video.codec} in {video.bit_depth} bits instead of {wanted_form[0]} in {wanted_form[1]}")
+    if wanted_light.mastering_display not in (None, video.mastering_display):
+        differences.append(f"{video.mastering_display} instead of {wanted_light.mastering_display}")
+    if wanted_light.light_level not in (None, video.light_level):
+        differences.append(f"{video.light_level} instead of {wanted_light.light_level}")
     if (video.width_px, video.height_px) != wanted_size:
         differences.append(f"size {video.width_px}x{video.height_px} instead of {wanted_size[0]}x{wanted_size[1]}")
     if (video.rotation_degrees - wanted_turn) % 360:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+import av
 import cv2
 
 from tests.acceptance.client import STATES, BlackBox, Followed
-from tests.clips import read_number, read_numbers
+from tests.clips import make_clip, read_number, read_numbers
 
 
 def test_a_video_goes_in_and_a_better_one_comes_out(client: BlackBox, small_clip: Path, tmp_path: Path) -> None:
@@ -72,6 +73,24 @@ def test_metadata_alone_ends_ready_without_a_result(client: BlackBox, small_clip
     metadata = client.metadata(file_id)
     assert metadata["metadata"]["frames_from_scan"] == 90
     assert client.download(metadata["poster_url"], tmp_path / "poster.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_ten_bits_come_out_as_a_second_file(client: BlackBox, tmp_path: Path) -> None:
+    options = {"codec": "hevc", "pixel_format": "yuv420p10le", "noise_sigma": 6.0}
+    clip = make_clip(tmp_path / "deep.mp4", frames=30, width=96, height=64, **options)
+    with client.listen() as socket:
+        followed = client.follow(socket, client.upload(clip)["file_id"], Followed(), seconds=90)
+    assert followed.statuses[-1] == "ready"
+    job = client.get(f"/api/v1/jobs/{followed.job_id}")
+    web, deep = job["links"]["renditions"]
+    assert (web["name"], web["codec"], deep["name"], deep["codec"]) == ("web", "h264", "deep", "hevc")
+    assert job["progress"]["frames_total"] == 60, "thirty of each"
+    for rendition, codec in ((web, "h264"), (deep, "hevc")):
+        path = client.download(rendition["url"], tmp_path / "result.mp4")
+        assert path.stat().st_size == rendition["size_bytes"]
+        with av.open(path) as file:
+            assert file.streams.video[0].codec_context.name == codec
+        assert read_numbers(path) == list(range(30))
 
 
 def test_connecting_late_loses_nothing(client: BlackBox, small_clip: Path) -> None:

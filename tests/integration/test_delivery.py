@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from pytest_django import Settings
 
 from processing import storage
 from processing.api.delivery import deliver
+from processing.api.document import links
+from processing.api.errors import NotAvailable
 from processing.api.pictures import still_of, thumbnail_of
-from processing.api.views import result_of
+from processing.api.views import rendition_of, result_of
 from tests import rows
 from tests.clips import make_clip
 from tests.door import Door, eventually, request_head
@@ -193,3 +196,22 @@ def body(answer: HttpResponseBase) -> bytes:
     data = asyncio.run(read())
     answer.close()
     return data
+
+
+def test_each_rendition_is_a_file_of_its_own(tmp_path: Path, settings: Settings, rf: RequestFactory, db: None) -> None:
+    settings.VIDEOPROC_STORAGE_DIR = tmp_path
+    settings.VIDEOPROC_FREE_BYTES = 0
+    hdr = dataclasses.replace(rows.receipt(), rendition="hdr", codec="hevc", hdr="pq", sha256="3" * 64, size_bytes=7)
+    job = rows.finished(rows.accepted(name="Ferien.mov"), further=(hdr,))
+    assert job.rendition_keys == {"web": "result.mp4", "hdr": "result.hdr.mp4"}
+    storage.stage("result.hdr.mp4").write_bytes(b"content")
+    answer = deliver(rf.head("/"), rendition_of(job, "hdr"))
+    assert answer.headers["Content-Disposition"] == 'inline; filename="Ferien-enhanced.hdr.mp4"'
+    assert (answer.headers["ETag"], answer.headers["Content-Length"]) == (f'"{hdr.sha256}"', "7")
+    assert rendition_of(job, "web") == result_of(job)
+    with pytest.raises(NotAvailable):
+        rendition_of(job, "deep")
+    web, listed = links(job)["renditions"]
+    assert (web["name"], web["codec"], web["hdr"]) == ("web", "h264", "none")
+    assert (listed["name"], listed["codec"], listed["hdr"]) == ("hdr", "hevc", "pq")
+    assert listed["url"] == f"/api/v1/jobs/{job.pk}/renditions/hdr"

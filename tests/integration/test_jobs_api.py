@@ -307,6 +307,7 @@ def test_every_route_hides_what_is_anothers(rights: dict[str, bool]) -> None:
             "<uuid:job_id>": job.pk,
             "<uuid:upload_id>": job.upload_id,
             "<str:file_id>": job.upload_id,
+            "<str:name>": "web",
         }.items():
             concrete = concrete.replace(argument, str(value))
         assert "<" not in concrete, f"{path} has an argument that this test does not know"

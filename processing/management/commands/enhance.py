@@ -24,7 +24,7 @@ from processing.media.errors import MediaError
 from processing.media.local_job import LocalJob, LocalResult
 from processing.media.parameters import PARAMETERS, BadParameters, Parameter, checked
 from processing.media.process.launcher import MediaProcesses
-from processing.media.requests import METADATA_ONLY, PRESET_NAMES
+from processing.media.requests import FURTHER_RENDITIONS, METADATA_ONLY, PRESET_NAMES, file_name
 from processing.progress_bar import ProgressBar
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
@@ -44,6 +44,12 @@ class Command(BaseCommand):
         for parameter in PARAMETERS.values():
             _add_parameter(parser, parameter)
         parser.add_argument("--compare", type=Path, help="write a picture before and after beside each other (PNG)")
+        parser.add_argument(
+            "--deep",
+            action=BooleanOptionalAction,
+            default=settings.VIDEOPROC_DEEP_RENDITION,
+            help="write HDR and more than 8 bits as HEVC too, beside the output as .hdr.mp4 or .deep.mp4",
+        )
         parser.add_argument("--strip-tags", action="store_true", help="leave out place, time and all other tags")
         parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
         parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
@@ -51,7 +57,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Enhance; each failure is one sentence."""
         source, output, picture = options["source"], options["output"], options["compare"]
-        _check_paths(source, [path for path in (output, picture) if path], overwrite=options["overwrite"])
+        further = [Path(file_name(str(output), name)) for name in FURTHER_RENDITIONS if options["deep"]]
+        outputs = [path for path in (output, picture, *further) if path]
+        _check_paths(source, outputs, overwrite=options["overwrite"])
         if options["preset"] == METADATA_ONLY:
             raise CommandError(
                 f"{METADATA_ONLY} makes no video: `manage.py probe` tells what is in a file", returncode=UNUSABLE
@@ -69,10 +77,17 @@ class Command(BaseCommand):
                 MediaProcesses(address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES) as processes,
             ):
                 job = LocalJob(processes, source, folder, slots=_cores(), on_progress=bar.show)
-                result = job.run(preset=options["preset"], parameters=parameters, strip_tags=options["strip_tags"])
+                result = job.run(
+                    preset=options["preset"],
+                    parameters=parameters,
+                    strip_tags=options["strip_tags"],
+                    with_deep=options["deep"],
+                )
                 if picture is not None:
                     job.compare().replace(picture)
                 result.path.replace(output)
+                for name, path in result.further.items():
+                    path.replace(file_name(str(output), name))
         except MediaError as error:
             raise CommandError(f"{source}: {error.detail} ({error.code})", returncode=FAILED) from error
         except OSError as error:
@@ -112,6 +127,7 @@ def _told(result: LocalResult, seconds: float) -> str:
         rows.append("  nothing to mend: the video packets were copied")
     rows += [f"  warning: {warning}" for warning in _warnings(result)]
     sound = ", ".join(f"{track.codec} {track.mode}" for track in receipt.audio) or "no sound"
+    rows += [f"  beside it {more.rendition}: {more.codec} in {more.bit_depth} bits" for more in receipt.further]
     rate = receipt.frames_out / seconds
     rows.append(f"  {receipt.frames_out} frames, {receipt.width_px}x{receipt.height_px}, {sound}")
     rows.append(f"  {seconds:.1f} s, {rate:.1f} frames/s, {result.metadata.duration_seconds / seconds:.2f} x real time")

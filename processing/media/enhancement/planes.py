@@ -49,6 +49,12 @@ def new_planes(height: int, width: int) -> Planes:
     return Planes(new_plane(height, width), new_plane(*half), new_plane(*half))
 
 
+def rounded_to_eight(plane: DeepPlane, out: Plane) -> Plane:
+    """Write `plane`, rounded from ten bits to eight, to `out` and return it."""
+    np.minimum(np.right_shift(plane + np.uint16(2), 2), 255, out=out, casting="unsafe")
+    return out
+
+
 def new_signed(height: int, width: int) -> Signed:
     """Return a signed plane of an operation's own."""
     return np.zeros((height, width), np.int8)

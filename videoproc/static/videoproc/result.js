@@ -10,6 +10,8 @@ const OPERATIONS = {
   local_contrast: "Local contrast", sharpen: "Sharpen",
 };
 
+const RENDITIONS = { deep: "In 10 bits", hdr: "In high dynamic range" };
+
 const still = (link, words) => make("figure", {}, make("img", { src: link, alt: `A still ${words.toLowerCase()}`, loading: "lazy", decoding: "async" }), make("figcaption", { textContent: words }));
 
 function reasons(chosen) {
@@ -57,6 +59,8 @@ export function parts(job) {
   const { links, chosen, warnings } = job;
   const found = [];
   if (links.result) found.push(make("video", { src: links.result, poster: links.poster ?? "", controls: true, preload: "metadata", playsInline: true, "aria-label": `${job.name}, enhanced` }));
+  const further = (links.renditions ?? []).filter(({ name }) => name in RENDITIONS);
+  if (further.length) found.push(make("p", { className: "renditions" }, ...further.map(({ name, url, size_bytes: bytes }) => make("a", { href: url, download: "", textContent: `${RENDITIONS[name]} (HEVC, ${size(bytes)})` }))));
   if (links.before && links.after) found.push(make("div", { className: "pair" }, still(links.before, "Before"), still(links.after, "After")));
   if (warnings.length) found.push(make("ul", { className: "warnings" }, ...warnings.map((code) => make("li", { textContent: warningWords(code) }))));
   if (chosen) found.push(reasons(chosen));

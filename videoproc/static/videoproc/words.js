@@ -50,9 +50,9 @@ const ERRORS = {
 };
 
 const WARNINGS = {
-  hdr_tone_mapped: "High dynamic range was mapped to standard range.",
+  hdr_tone_mapped: "High dynamic range was mapped to standard range in the file that every browser plays.",
   dolby_vision_dropped: "Dolby Vision metadata was left out.",
-  bit_depth_reduced: "The picture was reduced to 8 bits per sample.",
+  bit_depth_reduced: "The picture was reduced to 8 bits per sample in the file that every browser plays.",
   chroma_reduced: "Colour was reduced to 4:2:0, which browsers play.",
   alpha_dropped: "Transparency was left out.",
   size_padded: "An odd size was padded by one row or column.",
