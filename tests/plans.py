@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from processing.media.enhance import enhance_segment
+from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
+from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.join import join_segments
 from processing.media.measured import Diagnosis
 from processing.media.planning import make_plan
 from processing.media.probe import probe
-from processing.media.specs import Choice, Enhancement, Plan, Receipt, SegmentResult
+from processing.media.segments import WARMUP_FRAMES
+from processing.media.specs import Choice, Enhancement, Plan, Receipt, Segment, SegmentResult
 from processing.media.timeline import read_timeline
 
 UNREMARKABLE = Diagnosis(
@@ -56,6 +61,19 @@ def enhance_all(source: Path, plan: Plan, folder: Path) -> tuple[tuple[Path, ...
     paths = tuple(folder / f"{segment.index}.mp4" for segment in plan.segments)
     results = tuple(enhance_segment(source, plan, index, path, lambda frames: None) for index, path in enumerate(paths))
     return paths, results
+
+
+def cut(plan: Plan, count: int) -> Plan:
+    """Return the plan with its frames cut into `count` equal segments, wherever that may be."""
+    frames = len(plan.timeline.pts)
+    look_back = WARMUP_FRAMES + (LOOK_BACK_FRAMES if has_deinterlacing(plan.enhancement) else 0)
+    borders = [frames * number // count for number in range(count + 1)]
+    segments = []
+    for index, (start, stop) in enumerate(pairwise(borders)):
+        warmup = max(start - look_back, 0)
+        seek = plan.timeline.keyframes[bisect_right(plan.timeline.keyframes, warmup) - 1]
+        segments.append(Segment(index=index, seek=seek, warmup=warmup, start=start, stop=stop))
+    return replace(plan, segments=tuple(segments))
 
 
 def run_job(source: Path, folder: Path, *choices: Choice, plan: Plan | None = None) -> Job:

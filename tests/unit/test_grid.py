@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -15,15 +13,13 @@ import pytest
 from processing.media import enhance
 from processing.media.diagnosis import diagnose
 from processing.media.encode import WrittenSegment
-from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
-from processing.media.enhancement.presets import choose, has_deinterlacing
+from processing.media.enhancement.presets import choose
 from processing.media.planning import make_plan
 from processing.media.probe import probe
-from processing.media.segments import WARMUP_FRAMES
-from processing.media.specs import Plan, Segment
+from processing.media.specs import Plan
 from processing.media.timeline import read_timeline
 from tests.clips import Clip, make_clip
-from tests.plans import DENOISE, run_job
+from tests.plans import DENOISE, cut, run_job
 
 FRAMES = 72
 GRIDS = (1, 2, 5, 16)
@@ -45,19 +41,6 @@ def planned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     others = tuple(choice for choice in chosen.choices if choice.operation != "denoise")
     chosen = replace(chosen, choices=(*others, DENOISE), noise_sigma_luma=4.0, noise_sigma_chroma=2.0)
     return source, make_plan("", facts, timeline, found, chosen)
-
-
-def cut(plan: Plan, count: int) -> Plan:
-    """Return the plan with its frames cut into `count` equal segments, wherever that may be."""
-    frames = len(plan.timeline.pts)
-    look_back = WARMUP_FRAMES + (LOOK_BACK_FRAMES if has_deinterlacing(plan.enhancement) else 0)
-    borders = [frames * number // count for number in range(count + 1)]
-    segments = []
-    for index, (start, stop) in enumerate(pairwise(borders)):
-        warmup = max(start - look_back, 0)
-        seek = plan.timeline.keyframes[bisect_right(plan.timeline.keyframes, warmup) - 1]
-        segments.append(Segment(index=index, seek=seek, warmup=warmup, start=start, stop=stop))
-    return replace(plan, segments=tuple(segments))
 
 
 class Recorder:
