@@ -140,20 +140,24 @@ def test_row_04_limits_of_a_media_process(faulty: Faulty, campaign: Begin, long:
     assert faulty.pid("worker") == worker
 
 
-@pytest.mark.fast
-def test_row_05_worker_frozen(server: FaultyServer, campaign: Begin, long: Path, figures: Figures) -> None:
-    """For longer than a lease, then continued: the lease has moved, and the late write is refused."""
-    run = campaign(server)
-    file_id = run.upload(long)
-    job_id = server.rows.job_of(file_id)["id"]
-    _, key = working_on(server, job_id)
+def freeze_until_taken(server: FaultyServer, file_id: str) -> float:
+    """Freeze the worker in a segment of a video, start another, and return the seconds until that has the segment."""
+    _, key = working_on(server, server.rows.job_of(file_id)["id"])
     attempt = attempt_of(server, key)
     server.pause("worker")
     server.run("worker-b")
     waiting = Waiting(LEASE_SECONDS + 15, "another worker on the segment")
     while attempt_of(server, key) == attempt:
         waiting.again()
-    moved = waiting.passed_seconds
+    return waiting.passed_seconds
+
+
+@pytest.mark.fast
+def test_row_05_worker_frozen(server: FaultyServer, campaign: Begin, long: Path, figures: Figures) -> None:
+    """For longer than a lease, then continued: the lease has moved, and the late write is refused."""
+    run = campaign(server)
+    file_id = run.upload(long)
+    moved = freeze_until_taken(server, file_id)
     run.wait(file_id, "ready", seconds=60)
     server.resume("worker")
     run.finish()
@@ -164,15 +168,7 @@ def test_row_05_worker_frozen(server: FaultyServer, campaign: Begin, long: Path,
 def test_row_05_worker_frozen_comes_back_in_the_middle(server: FaultyServer, campaign: Begin, long: Path) -> None:
     """Both workers then hold what is one segment's work: one writes, the other finds itself fenced."""
     run = campaign(server)
-    file_id = run.upload(long)
-    job_id = server.rows.job_of(file_id)["id"]
-    _, key = working_on(server, job_id)
-    attempt = attempt_of(server, key)
-    server.pause("worker")
-    server.run("worker-b")
-    waiting = Waiting(LEASE_SECONDS + 15, "another worker on the segment")
-    while attempt_of(server, key) == attempt:
-        waiting.again()
+    freeze_until_taken(server, run.upload(long))
     server.resume("worker")
     run.finish()
     server.end("worker-b")
