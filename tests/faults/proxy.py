@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose wire a test can cut, freeze, slow down or make one-way. Invariant: after heal() bytes
+"""A TCP proxy whose wire a test can cut, freeze, slow down or make one-way. Invariant: after heal() bytes
 flow both ways, in order, and none was changed; close() leaves no thread and no socket.
 """
 
@@ -15,9 +15,9 @@ PIECE_BYTES = 65536
 
 
 class Proxy:
-    """Listens on `port` and passes on to `target`, a port on 127.0.0.1."""
+    """Listens on `port` of an address, loopback's or a test host's, and passes on to `target`, a port on 127.0.0.1."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, address: str = "127.0.0.1") -> None:
         self.port = ports.reserve()
         self._target = target
         self._delay_seconds = 0.0
@@ -26,7 +26,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._flows = {"there": threading.Event(), "back": threading.Event()}
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listener = socket.create_server((address, self.port), backlog=128)
         self.heal()
         threading.Thread(target=self._accept, name=f"proxy-{self.port}", daemon=True).start()
 
