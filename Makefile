@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-clean bench-delivery doctor flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-seams bench-clean bench-delivery doctor flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -50,6 +50,9 @@ bench-engine: test-environment ## what enhancing costs, beside ffmpeg and the us
 
 bench-quality: test-environment ## who comes closest to the truth on footage degraded on purpose, and at what price
 	@OPENCV_IPP=disabled OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON_HERE) -m benchmarks.quality --plot docs/pictures/quality.png $(ARGUMENTS)
+
+bench-seams: test-environment ## do the borders of segments show? one piece against sixteen, compared and drawn
+	@$(PYTHON_HERE) -m benchmarks.seams
 
 bench-clean: test-environment ## is clean footage left alone, or as good as it was? over VIDEOPROC_SAMPLES or a film
 	@$(PYTHON_HERE) -m benchmarks.clean
