@@ -28,8 +28,9 @@ LEAST_SHARE = 0.02
 COLOURFUL_PERCENT = 95.0
 LEAST_GROWTH = 0.9
 """Cast of the brighter half over that of the darker half, from which it may be a light's; noise allows for less."""
-LEAST_BRIGHT = 0.45
-"""Mean luma of the brighter half, between black and white: in the dark, too little of a light is left to tell."""
+LEAST_BRIGHT = 0.75
+"""Luma, between black and white, that a tenth of the heap reaches: only what is nearly white tells a light's colour."""
+BRIGHT_PERCENT = 90.0
 LEAST_AGREEMENT = 0.9
 """Cosine of the angle between the casts of both halves."""
 STRIDE = 2
@@ -85,9 +86,11 @@ def _slope(level: NDArray[np.float64], chroma: NDArray[np.float64]) -> float:
 
 
 def _follows_light(level: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]) -> bool:
-    """Return whether the brighter half is bright and has the darker half's tint, no less of it."""
+    """Return whether nearly white is among it, and the brighter half has the darker half's tint, no less of it."""
     bright = level > np.median(level)
-    if not bright.any() or bright.all() or float(level[bright].mean()) < LEAST_BRIGHT:
+    if not bright.any() or bright.all():
+        return False
+    if float(np.percentile(level, BRIGHT_PERCENT)) < LEAST_BRIGHT:
         return False
     dark_cast, bright_cast = ((float(u[half].mean()), float(v[half].mean())) for half in (~bright, bright))
     dark, light = np.hypot(*dark_cast), np.hypot(*bright_cast)

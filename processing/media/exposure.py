@@ -35,6 +35,8 @@ LEAST_CHANGE = 0.08
 """Difference of two neighbours' medians between which a change is looked for; less is the picture's own life."""
 EVEN_WITHIN = 0.06
 """Difference of medians between two cuts up to which they count as one exposure."""
+BLACK_LEVEL = 0.04
+"""Median of a black picture; exposure that comes from it or goes to it by and by is a fade, and meant."""
 MOST_KEYFRAMES = 48
 MOST_SPACING_SECONDS = 10
 """Between keyframes looked at: in more, a scene could come and go unseen."""
@@ -47,7 +49,7 @@ CUT_SHARE = 0.6
 
 
 class _TooMuch(Exception):
-    """More would have to be looked at than the matter is worth, or what is there cannot be reached."""
+    """More would have to be looked at than the matter is worth, or it cannot be reached, or is better left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,8 @@ class _Search:
         medians = [place.median for place in places]
         if max(medians) - min(medians) < EVEN_WITHIN * (self._white - self._black):
             return [self._mark(start, places, is_blended=False)]
+        if min(medians) < self._black + BLACK_LEVEL * (self._white - self._black):
+            raise _TooMuch
         smooth = [places[max(number - 1, 0) : number + 2] for number in range(len(places))]
         return [
             self._mark(places[number].index if number else start, near, is_blended=number > 0)

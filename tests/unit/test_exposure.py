@@ -65,6 +65,10 @@ def test_a_drift_is_followed_by_and_by(tmp_path: Path) -> None:
     assert medians == sorted(medians)
 
 
+def test_a_fade_is_left_alone(tmp_path: Path) -> None:
+    assert diagnosed(clip(tmp_path / "fade.mp4", lambda number: 0.5 * number / FRAMES)).exposure == ()
+
+
 @pytest.mark.parametrize("gain", [0.25, 0.9], ids=["dark", "bright"])
 def test_even_exposure_has_no_track(tmp_path: Path, gain: float) -> None:
     assert diagnosed(clip(tmp_path / "even.mp4", lambda number: gain)).exposure == ()

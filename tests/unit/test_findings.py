@@ -91,7 +91,7 @@ def test_a_change_of_scene_is_told_from_one_of_light() -> None:
 
 
 def test_a_coloured_light_is_a_cast() -> None:
-    told = colour_evidence(tinted(scene(0), -10.0, 14.0), 16, 235)
+    told = colour_evidence(tinted(lit(scene(0), 40), -10.0, 14.0), 16, 235)
     assert told.follows_light
     assert told.neutral_share == pytest.approx(0.0, abs=0.01)
     assert told.share > 0.3
@@ -110,6 +110,8 @@ def test_a_coloured_surface_is_no_cast() -> None:
     wall = grey._replace(u=np.full_like(grey.u, 122), v=np.full_like(grey.v, 135))
     wall.u[:, 48:] = wall.v[:, 48:] = 128
     assert colour_evidence(wall, 16, 235).neutral_share > 0.3
+    nothing_white = grey._replace(y=np.clip(grey.y, 110, 140))
+    assert not colour_evidence(tinted(nothing_white, -10.0, 14.0), 16, 235).follows_light
     assert not colour_evidence(grey._replace(u=255 - grey.y[::2, ::2] // 8 - 116), 16, 235).follows_light
 
 

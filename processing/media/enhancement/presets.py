@@ -23,27 +23,29 @@ from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Choice, Enhancement, MediaProbe
 
+AUTO = Preset(
+    name="auto",
+    summary="Measure, and do what is needed",
+    denoise=1.05,
+    noise_from=1.2,
+    lift=0.75,
+    low_key=0.25,
+    dark_below=0.28,
+    brightness_aim=0.42,
+    sharpen=1.4,
+    soft_below=0.4,
+    stretch=0.75,
+    flat_below=0.5,
+    local_contrast=0.3,
+    saturation=0.2,
+    white_balance=0.6,
+)
+
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         preset.name: preset
         for preset in (
-            Preset(
-                name="auto",
-                summary="Measure, and do what is needed",
-                denoise=1.05,
-                noise_from=1.2,
-                lift=0.75,
-                low_key=0.25,
-                dark_below=0.28,
-                brightness_aim=0.42,
-                sharpen=1.4,
-                soft_below=0.4,
-                stretch=0.75,
-                flat_below=0.5,
-                local_contrast=0.3,
-                saturation=0.2,
-                white_balance=0.6,
-            ),
+            AUTO,
             Preset(
                 name="gentle",
                 summary="Like auto, with a lighter hand",
@@ -91,17 +93,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 soft_below=0.0,
                 deinterlace=False,
             ),
-            Preset(
+            replace(
+                AUTO,
                 name="fine",
                 summary="Like auto, with a slow and thorough denoise",
-                denoise=1.05,
                 noise_from=0.8,
-                lift=0.75,
-                low_key=0.25,
-                dark_below=0.28,
-                brightness_aim=0.42,
-                sharpen=1.4,
-                soft_below=0.4,
                 denoise_method="fine",
             ),
             Preset(
@@ -175,7 +171,7 @@ def _overridden(preset: Preset, parameters: Parameters, is_limited: bool) -> Pre
     A lift that is asked for needs no dark picture, and scaling needs whole ones: it would mix the fields.
     """
     if parameters.lift is not None:
-        aim = preset.brightness_aim or PRESETS["auto"].brightness_aim
+        aim = preset.brightness_aim or AUTO.brightness_aim
         preset = replace(preset, lift=parameters.lift, low_key=1.0, dark_below=aim, brightness_aim=aim)
     if parameters.deinterlace is not None:
         return replace(preset, deinterlace=parameters.deinterlace)
