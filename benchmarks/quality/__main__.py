@@ -22,7 +22,7 @@ from benchmarks.quality.degradations import DEGRADATIONS, Degradation, Degraded
 from benchmarks.quality.judges import WARMUP_FRAMES, same_tone, score
 from benchmarks.quality.tables import Result
 
-FRAMES = 20
+FRAMES = 14
 PICTURE = Path("docs/pictures/quality.png")
 
 

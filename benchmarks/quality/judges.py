@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from benchmarks.quality.clips import Pictures, split
 
 WARMUP_FRAMES = 8
-VMAF_SUBSAMPLE = 2
-"""Every second picture is judged by VMAF."""
 BLOCK_PX = 16
 
 
@@ -102,7 +100,7 @@ def _by_program(truth: Pictures, pictures: Pictures, folder: Path) -> tuple[floa
         first.write_bytes(pictures.tobytes())
         second.write_bytes(truth.tobytes())
         models = r"version=vmaf_v0.6.1\:name=vmaf|version=vmaf_v0.6.1neg\:name=neg"
-        options = f"model='{models}':feature=name=float_ssim:n_subsample={VMAF_SUBSAMPLE}:log_fmt=json:log_path={log}"
+        options = f"model='{models}':feature=name=float_ssim:log_fmt=json:log_path={log}"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *form, "-i", str(first), *form]
         command += ["-i", str(second), "-filter_complex", f"[0:v][1:v]libvmaf=n_threads=2:{options}", "-f", "null", "-"]
         subprocess.run(command, check=True, timeout=1800)
