@@ -33,7 +33,8 @@ LEAST_BRIGHT = 0.75
 BRIGHT_PERCENT = 90.0
 LEAST_AGREEMENT = 0.9
 """Cosine of the angle between the casts of both halves."""
-STRIDE = 2
+MOST_COLUMNS = 320
+"""Of so many columns of chroma, evenly spread, and as many rows in proportion, the measures are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +56,14 @@ def colour_evidence(planes: Planes, black: int, white: int) -> ColourEvidence:
     """Return what the chroma of a picture tells; `black` and `white` are the code values of luma's bounds."""
     height, width = planes.u.shape
     halved = cv2.resize(planes.y[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-    luma = halved[::STRIDE, ::STRIDE].astype(np.int32)
+    stride = max(width // MOST_COLUMNS, 1)
+    luma = halved[::stride, ::stride].astype(np.int32)
     span = white - black
     exposed = (luma > black + DARKEST * span) & (luma < black + BRIGHTEST * span)
     if np.count_nonzero(exposed) < max(LEAST_SHARE * exposed.size, 1):
         return ColourEvidence()
     level = (luma[exposed] - black) / span
-    u, v = (plane[::STRIDE, ::STRIDE][exposed].astype(np.float64) - 128.0 for plane in (planes.u, planes.v))
+    u, v = (plane[::stride, ::stride][exposed].astype(np.float64) - 128.0 for plane in (planes.u, planes.v))
     distance = np.hypot(u, v)
     colourfulness = float(np.percentile(distance, COLOURFUL_PERCENT))
     near = distance < NEAR_GREY * level
