@@ -18,6 +18,8 @@ import uploads.validators  # noqa: F401  (defines problems)
 import videoproc.sockets
 import videoproc.tokens
 from processing.api.errors import FIELD_CODES, Problem
+from processing.media.enhancement.preset import Preset
+from processing.media.enhancement.presets import PRESETS
 from processing.media.errors import RESOURCE_CODES, MediaError
 from processing.media.measured import Diagnosis
 from processing.media.parameters import PARAMETERS
@@ -195,6 +197,25 @@ def job_only() -> set[str]:
     """Return the codes of media errors that no upload can be answered with: they come up later, in the job's work."""
     later = {"timeline_mismatch", "output_mismatch", "segment_damaged", "media_error", "source_error", "process_error"}
     return later | {"bad_request"}
+
+
+def test_the_presets_figures_are_the_codes() -> None:
+    head, _, *rows = re.findall(r"^\|(.*)\|$", section("presets.md", "The table"), re.M)
+    names = [cell.strip() for cell in head.split("|")][1:-1]
+    assert names == list(PRESETS)
+    told = {}
+    for row in rows:
+        name, *cells = (cell.strip() for cell in row.split("|"))
+        told[name.strip("`")] = cells[:-1]
+    words = {True: "yes", False: "no"}
+    assert told == {
+        entry.name: [
+            value if isinstance(value, str) else words[value] if isinstance(value, bool) else f"{value:g}"
+            for value in (getattr(preset, entry.name) for preset in PRESETS.values())
+        ]
+        for entry in fields(Preset)
+        if entry.name not in {"name", "summary"}
+    }
 
 
 def documented_paths() -> set[str]:
