@@ -7,7 +7,7 @@ container is worth; nothing is left out without being counted, and no error of t
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -54,7 +54,7 @@ def raw_frames(
     *,
     threads: int = 1,
     seek_pts: int | None = None,
-    wanted: Iterable[int] = (),
+    wanted: Collection[int] = (),
 ) -> Generator[VideoFrame, None, None]:
     """Yield what the decoder gives for one stream, in its output order; errors and corrupt frames count in `tally`.
 
@@ -63,13 +63,15 @@ def raw_frames(
     they refer to frames before it. A packet the decoder refuses is counted and passed over.
 
     With `wanted`, stamps of frames, nothing is decoded beyond the packets that carry them: a decoder holds pictures
-    back for those that may come before, and would be fed on for nothing. Where one is missing, decoding goes on.
+    back for those that may come before, and would be fed on for nothing. Frames between them that no other refers to
+    are left out too. Where one that is wanted is missing, decoding goes on; where decoding starts elsewhere than at
+    `seek_pts`, nothing is left out.
     """
     with open_source(path) as container:
         stream = stream_at(container, stream_index)
         context = prepare_decoder(stream, threads=threads)
         first_pts = None
-        is_waiting = seek_pts is not None
+        is_waiting, is_there = seek_pts is not None, seek_pts is None
         if seek_pts is not None:
             try:
                 container.seek(seek_pts, stream=stream)
@@ -82,6 +84,9 @@ def raw_frames(
                     continue
                 is_waiting, first_pts = False, packet.pts
                 tally.landing = (packet.pts, packet.size)
+                is_there = packet.pts == seek_pts
+            if wanted and is_there:
+                context.skip_frame = "DEFAULT" if packet is None or packet.pts in wanted else "NONREF"
             try:
                 frames = context.decode(packet)
             except MemoryError as error:
@@ -97,7 +102,7 @@ def raw_frames(
                 yield top_down(frame)
 
 
-def _until(wanted: Iterable[int], packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+def _until(wanted: Collection[int], packets: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
     """Yield packets until those of all the `wanted` stamps were among them; all packets where none is wanted."""
     missing = set(wanted)
     if not missing:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, groupby, pairwise
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -255,22 +256,34 @@ def _runs_from(
 
     Without a timeline they are looked for from the start of the file.
     """
+    for _, run in groupby(_run_frames(path, probe, timeline, start, count), key=itemgetter(0)):
+        yield [frame for _, frame in run]
+
+
+def _run_frames(
+    path: Path, probe: MediaProbe, timeline: Timeline | None, start: int, count: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield the frames of all runs, each with the number of its run.
+
+    Where each packet is known to be one frame, no more are decoded than the runs need; where the container leads
+    elsewhere, what is there is taken.
+    """
     seek_pts = timeline.pts[start] if timeline and start else None
-    # Where each packet is known to be one frame, no more are decoded than the runs need.
-    is_one_each = timeline is not None and timeline.frames_from_decode is None
-    wanted = timeline.pts[start : start + (count - 1) * RUN_STRIDE + RUN_FRAMES] if timeline and is_one_each else ()
-    run: list[VideoFrame] = []
-    with closing(raw_frames(path, probe.video.index, DecodeTally(), seek_pts=seek_pts, wanted=wanted)) as frames:
+    number_of: dict[int, int] = {}
+    if timeline is not None and timeline.frames_from_decode is None:
+        stop = min(start + count * RUN_STRIDE, len(timeline.pts))
+        for number, first in enumerate(range(start, stop, RUN_STRIDE)):
+            number_of |= dict.fromkeys(timeline.pts[first : first + RUN_FRAMES], number)
+    tally = DecodeTally()
+    with closing(raw_frames(path, probe.video.index, tally, seek_pts=seek_pts, wanted=number_of)) as frames:
         for offset, frame in enumerate(frames):
-            if offset % RUN_STRIDE < RUN_FRAMES:
-                run.append(frame)
-            if offset % RUN_STRIDE == RUN_FRAMES - 1:
-                yield run
-                run = []
-                if offset // RUN_STRIDE + 1 == count:
-                    break
-    if run:
-        yield run
+            if number_of and (seek_pts is None or (tally.landing and tally.landing[0] == seek_pts)):
+                if frame.pts in number_of:
+                    yield number_of[frame.pts], frame
+            elif offset % RUN_STRIDE < RUN_FRAMES:
+                yield offset // RUN_STRIDE, frame
+                if offset == (count - 1) * RUN_STRIDE + RUN_FRAMES - 1:
+                    return
 
 
 def _noise(runs: list[RunFindings]) -> tuple[float, float]:

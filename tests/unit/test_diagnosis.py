@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +106,23 @@ def test_what_lies_around_and_between_pictures_is_measured(tmp_path: Path) -> No
     assert 0 == found.runs[0].scene <= found.runs[-1].scene <= found.scene_changes
     pts = [run.pts for run in found.runs]
     assert pts == sorted(set(pts))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gop.mp4", {"gop": 250, "b_frames": 3}),
+        ("open.mp4", {"gop": 24, "b_frames": 3, "open_gop": True}),
+        ("deep.mkv", {"gop": 250, "codec": "hevc", "b_frames": 2}),
+        ("fields.ts", {"gop": 12, "b_frames": 2, "codec": "mpeg2video", "rate": Fraction(25)}),
+        ("old.avi", {"gop": 60, "b_frames": 2, "codec": "mpeg4"}),
+    ],
+)
+def test_frames_that_are_not_looked_at_do_not_matter(name: str, words: dict[str, Any], tmp_path: Path) -> None:
+    """Decoding only what is measured and what that refers to gives what decoding everything gives."""
+    path = make_clip(tmp_path / name, frames=90, noise_sigma=4.0, **words)
+    header = probe(path)
+    times = read_timeline(path, header)
+    known = diagnose(path, header, replace(times, frames_from_decode=None))
+    assert known == diagnose(path, header, replace(times, frames_from_decode=len(times.pts)))
+    assert known.frames_sampled >= 12
