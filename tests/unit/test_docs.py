@@ -193,6 +193,16 @@ def test_each_parameter_has_its_row() -> None:
     assert rows == [(parameter.name, parameter.range, parameter.sentence) for parameter in PARAMETERS.values()]
 
 
+def test_each_preset_has_its_words_and_its_picture() -> None:
+    page = section("presets.md", "When to take which")
+    told = re.findall(r"^### (\S+)$\n(?:(?!###).*\n)*?!\[.+\]\(pictures/(\S+)\.jpg\)$", page, re.M)
+    assert told == [(name, name) for name in PRESET_NAMES]
+
+
+def test_the_pictures_of_the_documentation_are_small() -> None:
+    assert sum(path.stat().st_size for path in DOCS.glob("pictures/*")) < 1_500_000
+
+
 def job_only() -> set[str]:
     """Return the codes of media errors that no upload can be answered with: they come up later, in the job's work."""
     later = {"timeline_mismatch", "output_mismatch", "segment_damaged", "media_error", "source_error", "process_error"}
