@@ -55,6 +55,8 @@ class ColourEvidence:
 def colour_evidence(planes: Planes, black: int, white: int) -> ColourEvidence:
     """Return what the chroma of a picture tells; `black` and `white` are the code values of luma's bounds."""
     height, width = planes.u.shape
+    if planes.u.size == 0:  # what is lit is one pixel wide or high
+        return ColourEvidence()
     halved = cv2.resize(planes.y[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     stride = max(width // MOST_COLUMNS, 1)
     luma = halved[::stride, ::stride].astype(np.int32)

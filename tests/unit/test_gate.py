@@ -8,17 +8,21 @@ import cv2
 import numpy as np
 import pytest
 
-from processing.media.diagnosis import MOST_SAMPLES, SAMPLE_PX, look
+from processing.media.diagnosis import MOST_SAMPLES, SAMPLE_PX, look, summarised
 from processing.media.enhancement.gate import MOST, harmless
 from processing.media.enhancement.harm import Harm, Sample, measure_harm
 from processing.media.enhancement.planes import Planes
 from processing.media.enhancement.tone import Curve, tone_table
+from processing.media.findings import measure_run
+from processing.media.operations import OPERATIONS
+from processing.media.parameters import checked
 from processing.media.planning import make_plan
 from processing.media.probe import probe
+from processing.media.requests import DiagnoseRequest
 from processing.media.specs import Enhancement
 from processing.media.timeline import read_timeline
 from tests.clips import make_clip
-from tests.unit.pictures import diagnosis, enhancement, noisy, scene
+from tests.unit.pictures import diagnosis, enhancement, media_probe, noisy, scene
 
 
 def samples(*pictures: Planes) -> tuple[Sample, ...]:
@@ -142,3 +146,42 @@ def test_the_plan_warns_and_samples_are_small(tmp_path: Path) -> None:
     passed = harmless(enhancement(sigma=0.5, local_contrast=1.5), spots, "limited")
     assert "enhancement_stepped_down" in make_plan("", facts, times, diagnosis(), passed).warnings
     assert "enhancement_stepped_down" not in make_plan("", facts, times, diagnosis(), enhancement(sharpen=1.0)).warnings
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(2, 2), (2, 64), (16, 2), (10, 6), (18, 34)])
+@pytest.mark.parametrize("levels", [(0, 256), (16, 17), (235, 236)], ids=["noise", "black", "white"])
+def test_every_size_is_measured_and_tried(size: tuple[int, int], levels: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    half = (size[0] // 2, size[1] // 2)
+    pictures = [
+        Planes(
+            random.integers(*levels, size).astype(np.uint8),
+            *(random.integers(0, 256, half, np.uint8) for _ in range(2)),
+        )
+        for _ in range(3)
+    ]
+    found = measure_run(pictures, 16, 235, pts=0, flagged_interlaced=0, most_px=1920)
+    assert summarised([found], media_probe(), 16, 235).frames_sampled == 3
+    assert harmless(ORDINARY, samples(*pictures), "limited").preset == ORDINARY.preset
+
+
+def test_one_lit_column_is_measured() -> None:
+    lit = scene(0)
+    lit.y[:] = 16
+    lit.y[:, 97] = 200
+    assert measure_run([lit], 16, 235, pts=0, flagged_interlaced=0, most_px=1920).colour.share == 0.0
+
+
+def test_what_is_asked_for_is_held_to_the_limits_too(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mp4", frames=24, width=320, height=240, gain=0.5)
+    diagnose = OPERATIONS["diagnose"].function
+
+    def asked(**parameters: object) -> Enhancement:
+        request = DiagnoseRequest(source=str(path), preset="auto", parameters=checked(parameters))
+        return diagnose(request, lambda frames: None).enhancement
+
+    assert asked(local_contrast=0.2).stepped_down == ()
+    (step,) = asked(local_contrast=1.0).stepped_down
+    assert step.operation == "local_contrast"
+    assert step.strength < step.strength_before == 1.0
