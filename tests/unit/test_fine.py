@@ -141,6 +141,16 @@ def test_planes_together_become_what_each_becomes_alone() -> None:
     np.testing.assert_array_equal(together, alone)
 
 
+def test_planes_worked_on_in_bands_become_what_they_become_whole() -> None:
+    random = np.random.default_rng(0)
+    plane: Plane = random.integers(100, 120, (90, 70), np.uint8)
+    noise = random.uniform(0.0, 6.0, (45, 35)).astype(np.float32)
+    whole, banded = np.zeros_like(plane), np.zeros_like(plane)
+    TransformDenoise(90, 70).process([plane], noise, [whole])
+    TransformDenoise(90, 70, band_px=80 * 32).process([plane], noise, [banded])
+    np.testing.assert_array_equal(banded, whole)
+
+
 def digest_of_fine() -> str:
     """Return a digest of what the operation makes of a few pictures of an awkward size."""
     cv2.setNumThreads(1)

@@ -53,10 +53,10 @@ LEAST_SHUT = 1.0 / 50.0
 class _Stage:
     """One mean with the picture `lag` before, as it stood or moved; owns its history and its buffers."""
 
-    def __init__(self, lag: int, luma: Gate, chroma: Gate, height: int, width: int) -> None:
+    def __init__(self, lag: int, luma: Gate, chroma: Gate, mover: Mover | None, height: int, width: int) -> None:
         half = (height // 2, width // 2)
         self._lag, self._luma, self._chroma = lag, luma, chroma
-        self._mover = Mover(height, width) if min(height, width) >= LEAST_SIDE_PX else None
+        self._mover = mover
         self._slots = [(new_planes(height, width), new_plane(*half)) for _ in range(lag + 1)]
         self._seen = 0
         self._still, self._moved, self._mask, self._first, self._second = (new_plane(*half) for _ in range(5))
@@ -155,13 +155,14 @@ class FineDenoise:
     def _start(self, height: int, width: int) -> None:
         self._shape = (height, width)
         half = (height // 2, width // 2)
+        mover = Mover(height, width) if min(height, width) >= LEAST_SIDE_PX else None
         self._stages = []
         for index, lag in enumerate(LAGS):
             # Each mean halves the variance; the small luma holds means of four, so half the deviation.
             difference = np.sqrt(2.0) / np.sqrt(2.0) ** index
             luma = make_gate(MEAN_OF_NORMAL * self._sigma_luma / 2.0 * difference, GATE_SHUT_LUMA)
             chroma = make_gate(MEAN_OF_TWO_NORMALS * self._sigma_chroma * difference, GATE_SHUT_CHROMA)
-            self._stages.append(_Stage(lag, luma, chroma, height, width))
+            self._stages.append(_Stage(lag, luma, chroma, mover, height, width))
         self._means = [new_planes(height, width) for _ in LAGS]
         self._step, self._removed = new_plane(*half), new_plane(*half)
         self._removed_chroma = new_plane(max(half[0] // 2, 1), max(half[1] // 2, 1))

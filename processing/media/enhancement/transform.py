@@ -24,6 +24,8 @@ SIDE = 8
 GRIDS: tuple[tuple[int, tuple[int, ...]], ...] = ((0, (0, 4)), (2, (2, 6)), (4, (0, 4)), (6, (2, 6)))
 """Columns that grids of blocks begin at, and the rows of each: a quincunx, half of all even places."""
 GRID_COUNT = sum(len(rows) for _, rows in GRIDS)
+BAND_PX = 1 << 20
+"""What is worked on at a time, at most: so that memory does not grow with the picture."""
 THRESHOLD = 2.8
 """Multiples of the noise below which a coefficient is taken for it; from footage."""
 SCALE = float(SIDE)
@@ -38,18 +40,80 @@ _C2, _S2 = (np.float32(math.sqrt(2.0) * function(math.pi / 8.0)) for function in
 class TransformDenoise:
     """Hard thresholding for planes of one size."""
 
-    def __init__(self, height: int, width: int, count: int = 1) -> None:
+    def __init__(self, height: int, width: int, count: int = 1, band_px: int = BAND_PX) -> None:
         """Prepare for `count` planes of the given size at a time; two cost less together."""
         self._height, self._width, self._count = height, width, count
         # A block beyond the plane on each side, so that every grid covers it; planes lie below each other.
         self._lines = (-(-height // SIDE) + 2) * SIDE
-        self._down, self._across = count * self._lines // SIDE - 1, -(-width // SIDE) + 1
-        grid = (self._down + 1, self._across + 1)
-        self._cells: Block = np.empty((SIDE, SIDE, *grid), np.float32)
-        """The planes, by row and column modulo SIDE: so what a step works on lies together."""
+        across = -(-width // SIDE) + 2
+        rows = count * self._lines // SIDE - 2
+        bands = -(-rows * across * SIDE * SIDE // band_px)
+        self._rows_each = -(-rows // bands)
+        self._bands = -(-rows // self._rows_each)
+        self._band = _Band(self._rows_each + 2, across)
+        self._clean = np.zeros(((self._bands * self._rows_each + 2) * SIDE, across * SIDE), np.uint8)
+        self._padded = np.zeros_like(self._clean)
+
+    def process(self, planes: Sequence[Plane], noise: NDArray[np.float32], out: Sequence[Plane]) -> None:
+        """Write `planes` (H, W) without their noise to `out`.
+
+        `noise` is the deviation of the noise in code values around each pixel of every second row and column, the same
+        for all planes.
+        """
+        right = self._clean.shape[1] - SIDE - self._width
+        tops = [index * self._lines for index in range(self._count)]
+        for top, plane in zip(tops, planes, strict=True):
+            cv2.copyMakeBorder(
+                plane,
+                SIDE,
+                self._lines - SIDE - self._height,
+                SIDE,
+                right,
+                cv2.BORDER_REFLECT_101,
+                dst=self._padded[top : top + self._lines],
+            )
+        thresholds = self._thresholds(noise)
+        height = self._rows_each * SIDE
+        for index in range(self._bands):
+            blocks = np.s_[index * self._rows_each : (index + 1) * self._rows_each + 1]
+            own = {place: threshold[blocks] for place, threshold in thresholds.items()}
+            top = index * height
+            # Only what lies a block inside is covered by all grids.
+            clean = self._band.clean(self._padded[top : top + height + 2 * SIDE], own)
+            np.copyto(self._clean[top + SIDE : top + SIDE + height], clean[SIDE:-SIDE], casting="unsafe")
+        for top, target in zip(tops, out, strict=True):
+            first = top + SIDE
+            np.copyto(target, self._clean[first : first + self._height, SIDE : SIDE + self._width])
+
+    def _thresholds(self, noise: NDArray[np.float32]) -> dict[tuple[int, int], Block]:
+        """Return the threshold for the coefficients of each block of each grid, from the noise at its middle."""
+        half = SIDE // 2
+        # Padded like the planes at half the size, but half a block less above: each block begins at its middle's noise.
+        bottom = self._lines // 2 - half - noise.shape[0]
+        right = self._clean.shape[1] // 2 - noise.shape[1]
+        mean = cv2.copyMakeBorder(noise, half, bottom, half, right, cv2.BORDER_REPLICATE)
+        spare = self._clean.shape[0] // 2 - self._count * len(mean) + half
+        tall = np.concatenate([mean] * self._count + [np.repeat(mean[-1:], spare, axis=0)])
+        tall *= np.float32(THRESHOLD * SCALE)
+        rows, columns = (side // SIDE - 1 for side in self._clean.shape)
+        found = {}
+        for left, tops in GRIDS:
+            for top in tops:
+                picked = tall[(top + half) // 2 :: half, (left + half) // 2 :: half]
+                found[top, left] = np.ascontiguousarray(picked[:rows, :columns])
+        return found
+
+
+class _Band:
+    """The work on a few rows of cells, 8x8 pixels each; its buffers stay small however large the picture."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._cells: Block = np.empty((SIDE, SIDE, rows, columns), np.float32)
+        """The pixels, by row and column modulo SIDE: so what a step works on lies together."""
         self._total: Block = np.empty_like(self._cells)
-        self._image: Block = np.empty((grid[0] * SIDE, grid[1] * SIDE), np.float32)
-        strips = (SIDE, SIDE, grid[0], self._across)
+        self._image: Block = np.empty((rows * SIDE, columns * SIDE), np.float32)
+        self._down, self._across = rows - 1, columns - 1
+        strips = (SIDE, SIDE, rows, self._across)
         self._rows: Block = np.empty(strips, np.float32)
         """Row in the block, frequency across, block down, block across."""
         self._sums: Block = np.empty_like(self._rows)
@@ -59,16 +123,10 @@ class TransformDenoise:
         self._kept = np.empty(blocks, np.bool_)
         self._scratch: Block = np.empty((2, *strips[1:]), np.float32)
 
-    def process(self, planes: Sequence[Plane], noise: NDArray[np.float32], out: Sequence[Plane]) -> None:
-        """Write `planes` (H, W) without their noise to `out`.
-
-        `noise` is the deviation of the noise in code values around each pixel of every second row and column, the same
-        for all planes.
-        """
-        padded = np.concatenate([self._padded(plane) for plane in planes])
+    def clean(self, pixels: Plane, thresholds: dict[tuple[int, int], Block]) -> Block:
+        """Return the pixels without their noise, whole numbers from 0 to 255; overwritten by the next call."""
         rows, columns = self._cells.shape[2:]
-        np.copyto(self._cells, padded.reshape(rows, SIDE, columns, SIDE).transpose(1, 3, 0, 2))
-        thresholds = self._thresholds(noise)
+        np.copyto(self._cells, pixels.reshape(rows, SIDE, columns, SIDE).transpose(1, 3, 0, 2))
         self._total.fill(0.0)
         scratch = list(self._scratch)
         for left, tops in GRIDS:
@@ -88,31 +146,7 @@ class TransformDenoise:
         image = self._image.reshape(rows, SIDE, columns, SIDE)
         np.multiply(self._total.transpose(2, 0, 3, 1), np.float32(1.0 / (GRID_COUNT * SCALE * SCALE)), out=image)
         np.rint(self._image, out=self._image)
-        np.clip(self._image, 0.0, 255.0, out=self._image)
-        for index, target in enumerate(out):
-            first = index * self._lines + SIDE
-            inside = self._image[first : first + self._height, SIDE : SIDE + self._width]
-            np.copyto(target, inside, casting="unsafe")
-
-    def _padded(self, plane: Plane) -> Plane:
-        bottom = self._lines - SIDE - self._height
-        right = (self._across + 1) * SIDE - SIDE - self._width
-        padded: Plane = cv2.copyMakeBorder(plane, SIDE, bottom, SIDE, right, cv2.BORDER_REFLECT_101)
-        return padded
-
-    def _thresholds(self, noise: NDArray[np.float32]) -> dict[tuple[int, int], Block]:
-        """Return the threshold for the coefficients of each block of each grid, from the noise at its middle."""
-        half, lines = SIDE // 2, self._lines // 2
-        # As `_padded` at half the size, half a block lower: what is at a block's beginning is the noise at its middle.
-        right = (self._across + 1) * half - noise.shape[1]
-        mean = cv2.copyMakeBorder(noise, half, lines - half - noise.shape[0], half, right, cv2.BORDER_REPLICATE)
-        mean = np.multiply(np.concatenate([mean] * self._count + [mean[-half:]]), np.float32(THRESHOLD * SCALE))
-        found = {}
-        for left, tops in GRIDS:
-            for top in tops:
-                picked = mean[(top + half) // 2 :: half, (left + half) // 2 :: half]
-                found[top, left] = np.ascontiguousarray(picked[: self._down, : self._across])
-        return found
+        return np.clip(self._image, 0.0, 255.0, out=self._image)
 
     def _shrink(self, top: int, threshold: Block) -> None:
         """Add the blocks that begin in row `top`, cleaned, to the sums."""
