@@ -147,7 +147,10 @@ def test_a_flat_picture_gets_its_range_and_its_colours_back() -> None:
 
 
 def test_fog_and_walls_are_not_stretched() -> None:
-    assert chosen(**{**FLAT, "contrast": 0.2}).choices == ()
+    assert chosen(**{**FLAT, "contrast": 0.15}, colourfulness=12.0).choices == ()
+    for colourfulness in (1.0, 50.0):
+        assert chosen(**{**FLAT, "contrast": 0.3}, colourfulness=colourfulness).choices == ()
+    assert "tone" in strengths(chosen(**{**FLAT, "contrast": 0.3}, colourfulness=12.0))
 
 
 def test_black_is_drawn_down_when_a_milky_picture_is_lifted() -> None:

@@ -11,7 +11,7 @@ from math import hypot
 from statistics import median
 
 from processing.media.enhancement.preset import Preset
-from processing.media.enhancement.tone_choice import EVEN_CONTRAST
+from processing.media.enhancement.tone_choice import COLOURLESS, PALE, is_flat
 from processing.media.measured import Diagnosis
 from processing.media.specs import MediaProbe
 
@@ -26,8 +26,6 @@ LEAST_LIGHT_RUNS = 0.75
 """Share of the runs that tell a cast, and of those in which it grows with brightness."""
 MOST_SPREAD = 5.0
 """Code values by which one run's cast may lie beside the median."""
-COLOURLESS, PALE = 3.0, 24.0
-"""Colourfulness between which colours are there, and washed out."""
 
 
 def choose_white_balance(
@@ -84,7 +82,7 @@ def choose_local_contrast(
 
 
 def _is_flat(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe) -> bool:
-    return probe.video.hdr == "none" and EVEN_CONTRAST <= diagnosis.contrast < wanted.flat_below
+    return probe.video.hdr == "none" and is_flat(wanted, diagnosis)
 
 
 def _is_a_light(diagnosis: Diagnosis) -> bool:

@@ -29,8 +29,12 @@ HEADROOM = 0.4
 """Range above the highlights that tells an underexposed picture from one with bright lights in the dark."""
 WHITE_AIM = 0.85
 """Where the brightest hundredth of a dark picture is raised to, so that it does not turn grey when lifted."""
-EVEN_CONTRAST = 0.33
+EVEN_CONTRAST = 0.2
 """Contrast below which a picture is a wall or fog: there is nothing to stretch but noise."""
+FAINT_CONTRAST = 0.4
+"""Contrast below which only pale colours tell a washed-out picture from an even one, such as a road or the sky."""
+COLOURLESS, PALE = 4.0, 24.0
+"""Colourfulness between which colours are there, and washed out."""
 MILKY = 0.03
 """A darkest hundredth below it is black already."""
 MOST_TOE = 0.2
@@ -89,9 +93,16 @@ def choose_tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: 
         if diagnosis.exposure and (followed := _followed(wanted, seen, diagnosis.exposure, probe)) is not None:
             return followed
         return _lifted(wanted, seen, probe, figure, LEAST_LIFT if asked is None else LEAST_ASKED_LIFT)
-    if asked is None and EVEN_CONTRAST <= diagnosis.contrast < wanted.flat_below:
+    if asked is None and is_flat(wanted, diagnosis):
         return _stretched(wanted, seen, diagnosis.contrast, probe)
     return _alone(f"{figure} is fine: left alone")
+
+
+def is_flat(wanted: Preset, diagnosis: Diagnosis) -> bool:
+    """Return whether a picture has lost its range, by the preset's measure, and is not just one of little range."""
+    if EVEN_CONTRAST <= diagnosis.contrast < FAINT_CONTRAST:
+        return diagnosis.contrast < wanted.flat_below and COLOURLESS <= diagnosis.colourfulness < PALE
+    return FAINT_CONTRAST <= diagnosis.contrast < wanted.flat_below
 
 
 def exposure_of(runs: tuple[RunMeasure, ...], white_luma: float, colour_range: str) -> Exposure:
