@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processing.media.enhancement.enhancer import LOOK_BACK_FRAMES, Enhancer
+from processing.media.enhancement.enhancer import LOOK_BACK_FRAMES, Enhancer, _slope
 from processing.media.enhancement.planes import Planes, new_planes
 from processing.media.enhancement.tone import Curve, tone_table
 from processing.media.specs import Enhancement
@@ -159,6 +159,13 @@ def test_a_change_of_size_starts_anew() -> None:
     expected = Enhancer(EVERYTHING, "limited").process(small, 3)
     for plane, other in zip(enhancer.process(small, 3), expected, strict=True):
         np.testing.assert_array_equal(plane, other)
+
+
+@pytest.mark.parametrize(("curve", "slope"), [(Curve(lift=3.0), 2.29), (Curve(gain=1.5), 1.5), (Curve(), 1.0)])
+def test_the_noise_that_a_curve_raises(curve: Curve, slope: float) -> None:
+    assert _slope(tone_table(curve, "limited"), "limited") == pytest.approx(slope, abs=0.03)
+    with_toe = tone_table(Curve(gain=curve.gain, lift=curve.lift, toe=0.1), "limited")
+    assert _slope(with_toe, "limited") > 1.05
 
 
 def digest_of_everything() -> str:

@@ -104,7 +104,7 @@ class Enhancer:
 
 
 def _slope(table: tuple[int, ...], colour_range: str) -> float:
-    """Return how much a table raises the noise of shadows: its mean slope over the darkest quarter."""
+    """Return how much a table raises noise: its greatest mean slope over a quarter of the range, mostly the darkest."""
     black, white = luma_bounds(colour_range)
-    quarter = black + (white - black) // 4
-    return (table[quarter] - table[black]) / (quarter - black)
+    width = (white - black) // 4
+    return max(table[start + width] - table[start] for start in range(black, white - width + 1)) / width
