@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class DecodedFrame:
     frame: VideoFrame
     is_warmup: bool
     """Decoded for the filters only; belongs to the segment before or after."""
+    restarts: bool = False
+    """Whether decoding began anew before it, elsewhere: the warm-up frames given until then are void."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -179,43 +181,49 @@ class FrameReader:
             yield decoded
 
     def _exact_run(self) -> Iterator[DecodedFrame]:
-        """Yield from the first place to start at that proves exact.
+        """Yield from the first place to start at that proves exact, warm-up frames as they come, before it has.
 
-        Stamps that only the sequential decode knows may still differ later; then that one goes on where this stops.
+        Held back until then, they would be the greater part of a decoder's memory. Stamps that only the sequential
+        decode knows may still differ later; then the next place goes on where this one stops.
         """
-        last = -1
-        for seek_pts, frames, tally in self._runs():
+        last, restarts = -1, False
+        for seek_pts in (*self._places(), None):
+            tally = DecodeTally()
             try:
-                for decoded in frames:
-                    if decoded.index > last:
-                        yield decoded
-                        last = decoded.index
+                with closing(self._run(tally, seek_pts)) as frames:
+                    for decoded in frames if seek_pts is None else self._proved(frames, tally):
+                        if decoded.index > last:
+                            yield replace(decoded, restarts=True) if restarts else decoded
+                            restarts = False
+                            if last >= 0 or not decoded.is_warmup:
+                                last = decoded.index
             except TimelineMismatch:
                 if seek_pts is None:
                     raise
+                restarts = last < 0
                 continue
             self.decode_errors = tally.decode_errors
             return
 
-    def _runs(self) -> Iterator[tuple[int | None, Iterator[DecodedFrame], DecodeTally]]:
-        """Yield the run from the nearest place that proves exact, then the run from the start of the file.
+    def _proved(self, frames: Iterator[DecodedFrame], tally: DecodeTally) -> Iterator[DecodedFrame]:
+        """Yield the frames; TimelineMismatch before the segment's first one where the place does not prove exact.
 
         Exact is a place that is the keyframe it claims to be, and whose frames [warmup, start] are all there and
-        undamaged. Damage this early is concealed with
-        pictures from before the place, and what they lack with those before them; damage later on is not.
+        undamaged. Damage this early is concealed with pictures from before the place, and what they lack with those
+        before them; damage later on is not.
         """
-        whole_opening = self._segment.start + 1 - self._segment.warmup
-        for seek_pts in self._places():
-            tally = DecodeTally()
-            with closing(self._run(tally, seek_pts)) as frames:
-                opening = self._opening(frames)
+        start, warmup = self._segment.start, self._segment.warmup
+        for count, decoded in enumerate(frames):
+            if not decoded.is_warmup:
                 is_clean = not tally.decode_errors and not tally.corrupt_frames
-                if len(opening) == whole_opening and is_clean and tally.landing in self._keyframe_packets:
-                    yield seek_pts, chain(opening, frames), tally
+                is_whole = decoded.index == start and count == start - warmup
+                if not (is_clean and is_whole and tally.landing in self._keyframe_packets):
                     break
-        tally = DecodeTally()
-        with closing(self._run(tally, None)) as frames:
-            yield None, frames, tally
+                yield decoded
+                yield from frames
+                return
+            yield decoded
+        raise TimelineMismatch(f"no exact decode of frame {start} from there")
 
     def _places(self) -> Iterator[int]:
         """Yield the stamps to seek to, nearest first; none where only counting from the start identifies a frame."""
@@ -225,18 +233,6 @@ class FrameReader:
             for steps_back in (0, 1, 3):
                 if last - steps_back >= 0 and timeline.keyframes[last - steps_back] > 0:
                     yield self._stamps[timeline.keyframes[last - steps_back]]
-
-    def _opening(self, frames: Iterator[DecodedFrame]) -> list[DecodedFrame]:
-        """Return the frames up to the first of the segment; none where the place lies too late or proves wrong."""
-        opening: list[DecodedFrame] = []
-        try:
-            for decoded in frames:
-                opening.append(decoded)
-                if not decoded.is_warmup:
-                    return opening
-        except TimelineMismatch:
-            return []
-        return []
 
     def _run(self, tally: DecodeTally, seek_pts: int | None) -> Generator[DecodedFrame, None, None]:
         """Give each frame its index in the timeline, from the warm-up to the segment's stop."""

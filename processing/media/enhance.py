@@ -100,6 +100,8 @@ def _pictures(plan: Plan) -> Iterator[Picture]:
         enhancer = Enhancer(plan.enhancement, plan.encoding.colour.range)
 
         def draw(planes: Planes, decoded: DecodedFrame) -> None:
+            if decoded.restarts:
+                enhancer.reset()
             enhancer.process(normaliser.planes(decoded.frame), decoded.pts, planes)
 
         while True:
@@ -108,6 +110,8 @@ def _pictures(plan: Plan) -> Iterator[Picture]:
     deep = DeepEnhancer(plan.enhancement, plan.encoding.colour.range)
 
     def draw_deep(planes: DeepPlanes, decoded: DecodedFrame) -> None:
+        if decoded.restarts:
+            deep.reset()
         deep.process(normaliser.deep_planes(decoded.frame), decoded.pts, planes)
 
     while True:

@@ -70,6 +70,11 @@ class DeepEnhancer:
             for ten, eight, low, high in zip(out, before, after, above_after, strict=True):
                 _between(ten, eight, low, high)
 
+    def reset(self) -> None:
+        """Forget the pictures seen: the next one is the first of a new run."""
+        for enhancer in (self._denoise, self._lower, self._upper):
+            enhancer.reset()
+
 
 def _denoised(ten: DeepPlane, noisy: Plane, clean: Plane) -> None:
     """Bring `ten` to what became of its 8-bit copy; fine steps are its own, or the mean's around where that is flat."""

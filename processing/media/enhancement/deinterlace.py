@@ -35,6 +35,9 @@ def deinterlaced(frames: Iterable[DecodedFrame], first_field: Literal["top", "bo
     graph: Graph | None = None
     kind: tuple[int, int, str] | None = None
     for decoded in frames:
+        if decoded.restarts:
+            waiting.clear()
+            graph = kind = None
         shape = (decoded.frame.width, decoded.frame.height, decoded.frame.format.name)
         if shape != kind:
             if graph is not None:
