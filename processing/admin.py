@@ -190,8 +190,10 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state")
     def state_badge(self, job: Job) -> SafeString:
-        """Return the state, coloured."""
-        return badge(job.state)
+        """Return the state, coloured, and whether the job waits."""
+        if not job.paused or job.terminal:
+            return badge(job.state)
+        return format_html("{} {}", badge(job.state), badge("paused"))
 
     @admin.display(description="progress")
     def bar(self, job: Job) -> SafeString:

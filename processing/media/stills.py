@@ -34,6 +34,8 @@ POSTER_CANDIDATES = 6
 FIRST_FRAME_WORTH = 0.7
 """Openings are titles and hands on the camera more often than what a video is about."""
 PAIR_CANDIDATES = 5
+FORWARD_FRAMES = 24
+"""How far behind a keyframe a moment may lie: each frame on the way is decoded for it alone."""
 SETTLED_FRAMES = 8
 """Frames after which the filters have their full reach; before, the pair would undersell them."""
 
@@ -188,7 +190,8 @@ def _moments(plan: Plan) -> Iterator[tuple[int, int]]:
         seek = keyframes[place]
         yield min(max(seek, SETTLED_FRAMES), frames - 1), seek
     if keyframes[0] < SETTLED_FRAMES < frames:
-        yield frames // 2, max(keyframe for keyframe in keyframes if keyframe <= frames // 2)
+        seek = max(keyframe for keyframe in keyframes if keyframe <= frames // 2)
+        yield min(frames // 2, seek + FORWARD_FRAMES), seek
 
 
 def _stamps_in_result(plan: Plan, found: _Footage) -> dict[int, int]:

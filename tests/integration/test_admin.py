@@ -131,6 +131,7 @@ def test_each_act_is_a_button_and_an_action(staff: Client, name: str, words: str
             control.pause(job.pk)
         elif name == "in_turn":
             control.prioritise(job.pk, 7)
+    assert ("badge-paused" in staff.get(JOBS).content.decode()) == (name == "resume")
     button = reverse("admin:job-admin-do", args=[one.pk, name])
     assert button in staff.get(page_of(one)).content.decode()
     assert button not in staff.get(page_of(ready)).content.decode()
