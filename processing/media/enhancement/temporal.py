@@ -32,8 +32,8 @@ LAGS = (1, 2, 4)
 LOG_STEPS_PER_OCTAVE = 32
 """The unit of the map of remaining noise: 1/32 octave, so that products become saturating sums."""
 
-GATE_OPEN = 1.15
-GATE_SHUT_LUMA = 1.9
+GATE_OPEN = 1.0
+GATE_SHUT_LUMA = 2.1
 GATE_SHUT_CHROMA = 2.2
 """Multiples of the difference that noise alone makes, between which a gate goes from open to shut; from footage."""
 
@@ -61,7 +61,7 @@ class Gate:
 def make_gate(floor: float, shut: float) -> Gate:
     """Return the gate for a mean absolute difference of `floor` code values in the absence of motion.
 
-    Open (one half) up to 1.15 floors, shut at `shut` floors, a smooth step between.
+    Open (one half) up to one floor, shut at `shut` floors, a smooth step between.
     """
     floor = float(np.hypot(floor, ROUNDING))
     times = doublings(shut * floor)
