@@ -68,15 +68,25 @@ class JobEvents(OneJob):
 
 
 class JobMetadata(OneJob):
-    """What the source is."""
+    """What the source is, and what was measured on its pictures."""
 
     @extend_schema(operation_id="jobs_metadata", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, job_id: UUID) -> Response:
-        """Return container, streams and counts of the source; 404 `not_available` before they are known."""
+        """Return container, streams and counts of the source; 404 `not_available` before they are known.
+
+        `diagnosis` is null before the pictures were measured, and where nobody asked for it.
+        """
         job = self.get_object()
         if job.metadata is None:
             raise NotAvailable("There is no metadata.", retryable=not job.terminal)
-        return Response({**job.metadata, "sha256": job.source_sha256, "size_bytes": job.source_size_bytes})
+        return Response(
+            {
+                **job.metadata,
+                "sha256": job.source_sha256,
+                "size_bytes": job.source_size_bytes,
+                "diagnosis": (job.chosen or {}).get("diagnosis"),
+            }
+        )
 
 
 class JobReceipt(OneJob):

@@ -77,10 +77,11 @@ def test_a_dropped_video_is_followed_to_its_playing_result(
         still.scroll_into_view_if_needed()
         expect(still).to_have_js_property("complete", True)
         assert still.evaluate("image => image.naturalWidth") == 320
-    expect(card.locator(".reasons li")).to_have_count(4)
+    expect(card.locator(".reasons li")).to_have_count(7)
     expect(card.locator(".facts")).to_contain_text("60 → 60")
     card.get_by_text("Metadata", exact=True).click()
     expect(card.locator("table")).to_contain_text("320 × 180")
+    expect(card.locator("table")).to_contain_text("of black to white")
     card.get_by_text("What happened").click()
     expect(card.locator(".log li").first).to_contain_text("Accepted")
     with page.expect_download() as download:

@@ -143,6 +143,18 @@ def test_a_job_of_an_earlier_version_has_no_storyboard(ada: Client) -> None:
         assert ada.get(f"/api/v1/jobs/{job.pk}/{thing}").status_code == 404
 
 
+def test_the_metadata_tell_what_was_measured(ada: Client) -> None:
+    job = rows.accepted()
+    rows.finished(job)
+    Job.objects.filter(pk=job.pk).update(chosen=None)
+    assert get(ada, f"/api/v1/jobs/{job.pk}/metadata")["diagnosis"] is None
+    measured = {"diagnosis": {"blocking": 0.2}, "enhancement": {"choices": [], "reasons": []}}
+    Job.objects.filter(pk=job.pk).update(chosen=measured)
+    found = get(ada, f"/api/v1/jobs/{job.pk}/metadata")
+    assert found["diagnosis"] == {"blocking": 0.2}
+    assert found["frames_from_scan"] == 100
+
+
 def test_the_sketchs_status_documents(ada: Client) -> None:
     job = rows.accepted()
     enhancement = f"/internal/video-enhancement-status/{job.upload_id}"

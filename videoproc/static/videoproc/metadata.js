@@ -31,6 +31,27 @@ function picture(metadata) {
   ];
 }
 
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+function measured(diagnosis) {
+  if (!diagnosis) return [];
+  const { bars } = diagnosis;
+  const sides = [[bars.top_px, "above"], [bars.bottom_px, "below"], [bars.left_px, "left"], [bars.right_px, "right"]];
+  return [
+    ["Noise", `${diagnosis.noise_sigma_luma} of luma, ${diagnosis.noise_sigma_chroma} of colour, of 255`],
+    ["Luma", `${diagnosis.black_luma} to ${diagnosis.white_luma} of 255, ${diagnosis.mean_luma} on average`],
+    ["Contrast", `${percent(diagnosis.contrast)} of black to white`],
+    ["Sharpness", `${diagnosis.sharpness} of 1`],
+    ["Colour cast", diagnosis.cast_share ? `U ${diagnosis.cast_u}, V ${diagnosis.cast_v} at white, in ${percent(diagnosis.cast_share)} of the picture` : null],
+    ["Colourfulness", `${diagnosis.colourfulness} of 128`],
+    ["Blocking", `${percent(diagnosis.blocking)} more at the edges of blocks`],
+    ["Flicker", `${diagnosis.flicker} of 255`],
+    ["Fields", diagnosis.is_interlaced ? `interlaced, ${diagnosis.first_field} field first` : "none, whole pictures"],
+    ["Black bars", sides.filter(([size]) => size).map(([size, side]) => `${size} pixels ${side}`).join(", ")],
+    ["Changes of scene", diagnosis.scene_changes ? `${count(diagnosis.scene_changes)} in what was looked at` : null],
+  ];
+}
+
 const sound = (track) => [
   ["Codec", [track.codec, track.profile].filter(Boolean).join(", ")],
   ["Channels", `${track.channels} (${track.layout})`],
@@ -50,6 +71,7 @@ export function table(metadata) {
       ["SHA-256", metadata.sha256],
     ]],
     ["Picture", picture(metadata)],
+    ["Measured", measured(metadata.diagnosis)],
     ...probe.audio.map((track, index) => [probe.audio.length > 1 ? `Sound ${index + 1}` : "Sound", sound(track)]),
     ["Other streams", probe.other.map((stream) => [stream.is_cover_art ? "cover art" : stream.kind, stream.codec ?? "unknown"])],
     ["Tags", Object.entries({ ...probe.tags, ...probe.video.tags })],
