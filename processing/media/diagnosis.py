@@ -38,7 +38,7 @@ from processing.media.specs import Encoding, MediaProbe, Timeline
 MOST_RUNS = 8
 MOST_THREADS = 4
 MOST_RUNS_HDR = 3
-"""Tone mapping takes a hundred times as long as measuring."""
+"""Mapping HDR to an ordinary screen takes longer than measuring."""
 RUN_FRAMES = 3
 RUN_STRIDE = 20
 """Frames from the start of one run to that of the next, where several lie in one GOP."""
@@ -80,21 +80,22 @@ def look(
     timeline: Timeline,
     parameters: Parameters = NONE_GIVEN,
     *,
+    hdr_table: str | None = None,
     in_own_values: bool = False,
 ) -> Look:
     """Return what at most 8 runs of 3 frames tell of the video at `path`, at the size that it will have, and samples.
 
-    HDR is measured as it looks on an ordinary screen, or in its own code values. Fields, blocks and bars are looked at
-    in the source's own size: scaling mixes them.
+    HDR is measured as it looks on an ordinary screen, by `hdr_table`, or in its own code values. Fields, blocks and
+    bars are looked at in the source's own size: scaling mixes them.
 
     Raises Damaged when not one frame could be decoded, and what open_source raises.
     """
-    encoding = choose_encoding(probe.video, parameters)
+    encoding = choose_encoding(probe.video, parameters, hdr_table)
     if in_own_values:
         encoding = deep_encoding(encoding, probe.video)
     # Stamps that were mended are no guide for a seek.
     places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
-    with ThreadPoolExecutor(_threads(probe)) as pool:
+    with ThreadPoolExecutor(_threads()) as pool:
         looks = pool.map(lambda place: _look(path, probe, encoding, timeline, *place), places)
         seen = [run for found in looks for run in found]
     if not seen:
@@ -214,9 +215,9 @@ def _most_runs(probe: MediaProbe) -> int:
     return MOST_RUNS if probe.video.hdr == "none" else MOST_RUNS_HDR
 
 
-def _threads(probe: MediaProbe) -> int:
-    """Return how many places are looked at together; each has a normaliser, whose tables for HDR take seconds."""
-    return min(len(os.sched_getaffinity(0)), MOST_THREADS) if probe.video.hdr == "none" else 1
+def _threads() -> int:
+    """Return how many places are looked at together."""
+    return min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 def _look(
@@ -224,7 +225,7 @@ def _look(
 ) -> list[tuple[RunFindings, Sample]]:
     """Return what up to `count` runs of consecutive frames from a place on show; nothing where none can be decoded."""
     normaliser, own = Normaliser(encoding), choose_encoding(probe.video)
-    # HDR is not interlaced, and its tables take seconds.
+    # HDR is not interlaced, and mapping it takes longer than measuring.
     is_scaled = own.height_px != encoding.height_px and probe.video.hdr == "none"
     unscaled = Normaliser(own) if is_scaled else None
     bounds = luma_bounds(encoding.colour.range)

@@ -1,4 +1,4 @@
-"""What was read of a source, handed from step to step: its header and the timeline that was proved on decoder output.
+"""What was read of a source, handed from step to step: header, timeline proved on decoder output, table of HDR colours.
 
 Invariant: facts read back are those that reading the source again would give, so a step that lacks the file reads the
 source itself and comes to the same answer, only later.
@@ -6,21 +6,39 @@ source itself and comes to the same answer, only later.
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from processing.media import wire
+from processing.media.decode import DecodeTally, raw_frames
 from processing.media.durable import full_disk_is_typed, make_durable
+from processing.media.hdr_table import HDR_TRANSFERS, make_table
 from processing.media.probe import probe
-from processing.media.specs import SourceFacts
+from processing.media.specs import MediaProbe, SourceFacts
 from processing.media.timeline import read_timeline
+
+FRAMES_LOOKED_AT = 200
 
 
 def read_facts(source: Path) -> SourceFacts:
-    """Return the header and the timeline of a source. Raises what `probe` and `read_timeline` raise."""
+    """Return what there is to know of a source. Raises what `probe` and `read_timeline` raise."""
     header = probe(source)
-    return SourceFacts(probe=header, timeline=read_timeline(source, header))
+    timeline = read_timeline(source, header)
+    return SourceFacts(probe=header, timeline=timeline, hdr_table=read_table(source, header))
+
+
+def read_table(source: Path, probe: MediaProbe) -> str | None:
+    """Return the table of an HDR source's colours, by its first frame; None for others, or where no frame says HDR."""
+    if probe.video.hdr == "none":
+        return None
+    with closing(raw_frames(source, probe.video.index, DecodeTally())) as frames:
+        for frame in islice(frames, FRAMES_LOOKED_AT):
+            if frame.color_trc in HDR_TRANSFERS:
+                return make_table(frame)
+    return None
 
 
 def write_facts(facts: SourceFacts, output: Path) -> None:

@@ -82,7 +82,7 @@ def _diagnose(request: DiagnoseRequest, report: Report) -> Chosen:
     source = Path(request.source)
     facts = known_facts(source, request.facts)
     video, colour = facts.probe.video, choose_encoding(facts.probe.video).colour
-    seen = look(source, facts.probe, facts.timeline, request.parameters)
+    seen = look(source, facts.probe, facts.timeline, request.parameters, hdr_table=facts.hdr_table)
     wanted = choose(request.preset, seen.diagnosis, facts.probe, request.parameters)
     enhancement = harmless(wanted, seen.samples, colour.range)
     if video.hdr == "none":
@@ -105,6 +105,7 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
         diagnosis=request.chosen.diagnosis,
         enhancement=request.chosen.enhancement,
         hdr_enhancement=request.chosen.hdr_enhancement,
+        hdr_table=facts.hdr_table,
         parameters=request.parameters,
         with_deep=request.with_deep,
     )

@@ -21,19 +21,14 @@ from numpy.typing import NDArray
 
 from processing.media.encoders import pixel_format
 from processing.media.enhancement.planes import DeepPlanes, Planes, rounded_to_eight
+from processing.media.hdr_table import HDR_TRANSFERS, ToneMapper, make_table
 from processing.media.sizes import even
 from processing.media.specs import Encoding
 
 PLANAR_FORMATS = {"yuv420p": frozenset({"yuv420p", "yuvj420p"}), "yuv420p10le": frozenset({"yuv420p10le"})}
 """Formats that are the planned one already, by its name."""
-HDR_TRANSFERS = frozenset({16, 18})
-"""SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), code points of ISO/IEC 23091-2."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 """The same result on every CPU."""
-TONE_MAPPING = (
-    "out_primaries=bt709:out_transfer=bt709:out_color_matrix=bt709:out_range=limited:"
-    "intent=perceptual:flags=bicubic+accurate_rnd+bitexact"
-)
 LIMITED, FULL = 1, 2
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 UNSPECIFIED_MATRIX = 2
@@ -48,7 +43,7 @@ class Normaliser:
         self._encoding = encoding
         self._format = pixel_format(encoding)
         self._reformatter = VideoReformatter()
-        self._tone_mapping: tuple[tuple[int, int, str], Graph] | None = None
+        self._tone_mapper: tuple[tuple[int, int, str], ToneMapper] | None = None
 
     def planes(self, frame: VideoFrame) -> Planes:
         """Return the 8-bit planes of a decoded frame; views of its memory where nothing has to change.
@@ -112,15 +107,11 @@ class Normaliser:
         )
 
     def _tone_mapped(self, frame: VideoFrame) -> VideoFrame:
-        """Map HDR to BT.709 by FFmpeg's scale filter; building its tables takes longer than many frames, so keep it."""
         shape = (frame.width, frame.height, frame.format.name)
-        if self._tone_mapping is None or self._tone_mapping[0] != shape:
-            self._tone_mapping = (shape, _tone_mapping_graph(*shape))
-        graph = self._tone_mapping[1]
-        graph.push(frame)
-        mapped = graph.pull()
-        assert isinstance(mapped, VideoFrame)  # noqa: S101  the graph ends in a video sink
-        return mapped
+        if self._tone_mapper is None or self._tone_mapper[0] != shape:
+            table = self._encoding.hdr_table or make_table(frame)
+            self._tone_mapper = (shape, ToneMapper(table, *shape))
+        return self._tone_mapper[1](frame)
 
     @property
     def _is_full_range(self) -> bool:
@@ -141,16 +132,6 @@ def top_down(frame: VideoFrame) -> VideoFrame:
     graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
     graph.push(frame)
     return cast(VideoFrame, graph.pull())
-
-
-def _tone_mapping_graph(width: int, height: int, pixel_format: str) -> Graph:
-    graph = Graph()
-    source = graph.add_buffer(
-        width=width, height=height, format=VideoFormat(pixel_format), time_base=Fraction(1, av.time_base)
-    )
-    scale = graph.add("scale", TONE_MAPPING)
-    graph.link_nodes(source, scale, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
-    return graph
 
 
 def _is_grey(pixel_format: VideoFormat) -> bool:

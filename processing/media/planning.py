@@ -24,8 +24,6 @@ from processing.media.subtitles import STYLED_CODECS, TEXT_CODECS
 
 LEAST_TICKS_PER_SECOND = 10_000
 """MP4 writers double a coarser time scale until it is this fine; here it is done before, so that ticks stay known."""
-HDR_TARGETS_SECONDS = (4, 8, 16)
-"""Each segment builds the tables of the tone mapping anew, seconds of work: fewer and longer ones."""
 FAITHFUL_CRF = 17.0
 """For pictures that are only brought to a form browsers play: VMAF 95 and more ; 20 misses it by one."""
 BT709 = 1
@@ -43,16 +41,20 @@ def make_plan(
     enhancement: Enhancement,
     *,
     hdr_enhancement: Enhancement | None = None,
+    hdr_table: str | None = None,
     parameters: Parameters = NONE_GIVEN,
     is_damaged: bool = False,
     with_deep: bool = True,
 ) -> Plan:
     """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see.
 
-    `hdr_enhancement` is what is done to HDR in its own code values, None where the source is no HDR. `is_damaged` says
-    that decoding met errors, so that the packets are not passed on. Without `with_deep` there is no ten-bit rendition.
+    `hdr_enhancement` is what is done to HDR in its own code values, `hdr_table` how it becomes what ordinary screens
+    show; both are None where the source is no HDR. `is_damaged` says that decoding met errors, so that the packets are
+    not passed on. Without `with_deep` there is no ten-bit rendition.
     """
-    encoding = _as_asked(choose_encoding(probe.video, parameters), parameters, faithful=not enhancement.choices)
+    encoding = _as_asked(
+        choose_encoding(probe.video, parameters, hdr_table), parameters, faithful=not enhancement.choices
+    )
     is_own_encoding = is_damaged or _asks_for_encoding(probe.video, parameters)
     video = "encode" if is_own_encoding else video_mode(probe, timeline, enhancement)
     is_copy = video == "copy"
@@ -70,7 +72,7 @@ def make_plan(
         if is_copy
         else plan_segments(
             timeline,
-            TARGETS_SECONDS if probe.video.hdr == "none" else HDR_TARGETS_SECONDS,
+            TARGETS_SECONDS,
             warmup_frames=WARMUP_FRAMES + (LOOK_BACK_FRAMES if is_deinterlaced else 0),
         ),
         warnings=_warnings(probe, timeline, diagnosis, encoding, enhancement, is_copy=is_copy),
@@ -133,7 +135,7 @@ def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) 
     return "copy" if is_playable and _is_sound(timeline) and not enhancement.choices else "encode"
 
 
-def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN) -> Encoding:
+def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN, hdr_table: str | None = None) -> Encoding:
     """Return how pictures are written: even sizes, the source's aspect, rotation and colour, ticks fine enough.
 
     A limit of height and a cap of the bitrate are as a person asked for.
@@ -146,6 +148,7 @@ def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN) -> 
         sample_aspect=video.sample_aspect,
         rotation_degrees=video.rotation_degrees,
         colour=output_colour(video),
+        hdr_table=hdr_table,
         time_base=output_time_base(video.time_base),
     )
 

@@ -76,6 +76,7 @@ def deep_encoding(main: Encoding, video: VideoStream) -> Encoding:
         bit_depth=10,
         crf=main.crf + (HEVC_CRF_OFFSET if main.codec == "h264" else 0.0),
         colour=main.colour if video.hdr == "none" else own_colour(video),
+        hdr_table=None,
         mastering_display=video.mastering_display if video.hdr != "none" else None,
         light_level=video.light_level if video.hdr != "none" else None,
     )

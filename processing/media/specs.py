@@ -170,6 +170,8 @@ class SourceFacts:
 
     probe: MediaProbe
     timeline: Timeline
+    hdr_table: str | None = None
+    """For HDR: how its colours look on an ordinary screen, as hdr_table.py writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +266,8 @@ class Encoding:
     colour: Colour = field(default_factory=Colour)
     mastering_display: MasteringDisplay | None = None
     light_level: LightLevel | None = None
+    hdr_table: str | None = None
+    """How the source's HDR becomes `colour`; where it is not given it is made anew, which takes seconds."""
     time_base: Fraction = Fraction(1, 90_000)
     """1/n: the output's ticks. Every source pts is a whole number of them."""
 

@@ -88,7 +88,7 @@ def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comp
 def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Stills:
     """Write poster and storyboard of a source that is not worked on to `directory`. Raises what make_stills raises."""
     cv2.setNumThreads(1)
-    timeline, encoding = facts.timeline, choose_encoding(facts.probe.video)
+    timeline, encoding = facts.timeline, choose_encoding(facts.probe.video, hdr_table=facts.hdr_table)
     keyframes = timeline.keyframes if timeline.identity == "pts" else ()
     found = _Footage(
         path=source,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
+from av.filter.graph import Graph
 
+from processing.media.hdr_table import MAPPING, ToneMapper, make_table
 from processing.media.pictures import Normaliser
 from processing.media.specs import Colour, Encoding
 from tests.clips import Clip, draw
@@ -81,17 +86,52 @@ def test_a_size_that_changes_is_scaled_and_counted() -> None:
     assert normaliser.resized_frames == 2
 
 
-def test_hdr_is_mapped_into_the_range_of_bt709() -> None:
-    ramp = np.tile(np.linspace(64, 940, 64).astype(np.uint16), (48, 1))
+@pytest.fixture(scope="module")
+def hdr_frame() -> av.VideoFrame:
+    """A ramp from black to the brightest of PQ, and below it patches of colour."""
+    random = np.random.default_rng(4)
     frame = av.VideoFrame(64, 48, "yuv420p10le")
-    for plane, values in zip(frame.planes, (ramp, *[np.full((24, 32), 512, np.uint16)] * 2), strict=True):
+    for number, plane in enumerate(frame.planes):
+        low, high = (200, 600) if number == 0 else (452, 572)
+        # Of sixteen pixels: at the edges between patches FFmpeg spreads chroma in a way of its own.
+        edge = 16 if number == 0 else 8
+        patches = np.kron(random.integers(low, high, (3, 4)), np.ones((edge, edge)))
+        patches[:edge] = np.linspace(64, 940, 64) if number == 0 else 512
         lines = np.zeros((plane.height, plane.line_size // 2), np.uint16)
-        lines[:, : plane.width] = values
+        lines[:, : plane.width] = patches
         plane.update(lines.tobytes())
     frame.color_trc, frame.color_primaries, frame.colorspace, frame.color_range = 16, 9, 9, 1
-    normaliser = Normaliser(encoding_of(range="limited", primaries=1, transfer=1, matrix=1))
-    luma = normaliser.planes(frame).y[20].astype(int)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def table(hdr_frame: av.VideoFrame) -> str:
+    return make_table(hdr_frame)
+
+
+def test_hdr_is_mapped_into_the_range_of_bt709(hdr_frame: av.VideoFrame, table: str) -> None:
+    encoding = encoding_of(range="limited", primaries=1, transfer=1, matrix=1)
+    luma = Normaliser(replace(encoding, hdr_table=table)).planes(hdr_frame).y[10].astype(int)
     assert 14 <= luma.min() < 24
     assert 200 < luma.max() <= 236
     assert (np.diff(luma) >= -1).all()
-    assert not np.array_equal(luma, ramp[20] >> 2)
+    assert not np.array_equal(luma, np.linspace(16, 235, 64).astype(int))
+
+
+def test_a_table_of_colours_gives_what_ffmpegs_own_mapping_gives(hdr_frame: av.VideoFrame, table: str) -> None:
+    mapper = ToneMapper(table, 64, 48, "yuv420p10le")
+    hdr_frame.pts = 77
+    first, second = mapper(hdr_frame), mapper(hdr_frame)
+    assert hdr_frame.pts == 77
+    graph = Graph()
+    source = graph.add_buffer(width=64, height=48, format=hdr_frame.format, time_base=Fraction(1, 1000))
+    scale = graph.add("scale", f"{MAPPING}:out_color_matrix=bt709:out_range=limited")
+    graph.link_nodes(source, scale, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
+    graph.push(hdr_frame)
+    exact = graph.pull()
+    for index in range(3):
+        found, wanted = plane_array(second, index).astype(int), plane_array(exact, index).astype(int)
+        assert np.array_equal(plane_array(first, index), plane_array(second, index))
+        edge = 16 if index == 0 else 8
+        inside = [[i for i in range(size) if edge // 4 <= i % edge < edge * 3 // 4] for size in found.shape]
+        assert np.abs(found - wanted)[np.ix_(*inside)].max() <= 2

@@ -149,13 +149,6 @@ def test_hdr_becomes_bt709_and_rgb_gets_a_matrix(clip: tuple[MediaProbe, Timelin
     assert choose_encoding(rgb).colour == Colour(range="limited", primaries=1, transfer=13, matrix=1)
 
 
-def test_hdr_is_cut_into_fewer_segments(clip: tuple[MediaProbe, Timeline]) -> None:
-    header, timeline = clip
-    long = replace(timeline, pts=tuple(range(0, 600 * 512, 512)), keyframes=tuple(range(0, 600, 20)))
-    plain, hdr = plan_of(header, long), plan_of(with_video(header, hdr="pq"), long)
-    assert len(hdr.segments) < len(plain.segments)
-
-
 @given(st.fractions(min_value=Fraction(1, 2**31 - 1), max_value=10, max_denominator=2**31 - 1), st.integers(0, 2**40))
 def test_every_stamp_is_a_whole_number_of_output_ticks(time_base: Fraction, pts: int) -> None:
     ticks = output_time_base(time_base)
