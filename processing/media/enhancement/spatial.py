@@ -46,44 +46,46 @@ class SpatialDenoise:
         self._log = _log_table()
         self._loss = make_loss_table(floor * 2.0**self._doublings)
         small = (max(height // 2, 1), max(width // 2, 1))
-        self._plane, self._low, self._factor = (new_plane(height, width) for _ in range(3))
-        self._change, self._scratch = new_signed(height, width), new_signed(height, width)
+        # Few and used again: a pass over memory that is still in the cache costs a third of one that is not.
+        self._plane, self._change = new_plane(height, width), new_signed(height, width)
         self._energy, self._blurred = new_plane(*small), new_plane(*small)
         self._removed = new_plane(*small)
         self._below: SpatialDenoise | None = None
         if levels > 1 and min(small) > 4:
             self._below = SpatialDenoise(sigma / 2.0, *small, levels - 1)
             self._half, self._half_signed = new_plane(*small), new_signed(*small)
-            self._mended = new_signed(height, width)
+            self._carry, self._mended = new_signed(height, width), new_signed(height, width)
 
     def process(self, signed: Signed, removed: Plane, out: Plane, half: Signed | None = None) -> None:
         """Write the denoised plane to `out`; `removed` is the map of noise already gone, of any size.
 
         `half` is the plane at half the size, where the caller has it already.
         """
-        cv2.add(signed, self._change_of(signed, removed, half), dst=self._scratch)
-        to_plane(self._scratch, out)
+        change = self._change_of(signed, removed, half)
+        cv2.add(signed, change, dst=change)
+        to_plane(change, out)
 
     def _change_of(self, signed: Signed, removed: Plane, half: Signed | None) -> Signed:
         """Return what is to be added to the plane; overwritten by the next call."""
-        plane, low, factor, change = self._plane, self._low, self._factor, self._change
+        plane, change = self._plane, self._change
         if self._below is not None:
             carried = self._carried(signed, removed, half, self._below)
             signed = cv2.add(signed, carried, dst=self._mended)
         to_plane(signed, plane)
+        low = change.view(np.uint8)
         cv2.GaussianBlur(plane, (3, 3), 0, dst=low)
-        cv2.absdiff(plane, low, dst=factor)
+        cv2.absdiff(plane, low, dst=plane)
+        energy = self._energy
+        halve(plane, energy)
         to_signed(low, change)
         cv2.subtract(change, signed, dst=change)
-        energy = self._energy
-        halve(factor, energy)
         double(energy, self._doublings)
         cv2.blur(energy, (3, 3), dst=self._blurred)
         cv2.LUT(self._blurred, self._log, dst=energy)
         cv2.add(energy, self._fit(removed), dst=energy)
         cv2.LUT(energy, self._loss, dst=energy)
-        widen(energy, factor)
-        cv2.multiply(change, factor.view(np.int8), dst=change, scale=1 / LOSS_UNIT)
+        widen(energy, plane)
+        cv2.multiply(change, plane.view(np.int8), dst=change, scale=1 / LOSS_UNIT)
         if self._below is not None:
             cv2.add(change, carried, dst=change)
         return change
@@ -96,9 +98,10 @@ class SpatialDenoise:
             to_signed(self._half, self._half_signed)
             half = self._half_signed
         to_plane(below._change_of(half, removed, None), self._half)
-        enlarge(self._half, self._factor)
-        to_signed(self._factor, self._scratch)
-        return self._scratch
+        large = self._carry.view(np.uint8)
+        enlarge(self._half, large)
+        to_signed(large, self._carry)
+        return self._carry
 
     def _fit(self, removed: Plane) -> Plane:
         if removed.shape == self._removed.shape:
