@@ -92,6 +92,26 @@ def decode_times(stamps: Sequence[int]) -> list[int]:
     return [stamp - lead for stamp in shown[:depth]] + shown[: len(shown) - depth]
 
 
+def last_sample(stamps: Sequence[int], decoded: Sequence[int], last_duration: int) -> tuple[int, int]:
+    """Return the decode time and the duration of the last packet, for durations that add up to the time shown.
+
+    Readers take the sum of a track's durations for its length. Each lasts until the next packet is decoded, so where
+    the last frames lie further apart than the first ones, the sum falls short: then the last packet is decoded as late
+    as it can be, and lasts as long as is missing. Arguments are in decode order; `last_duration` is that of the frame
+    shown last. Where frames are evenly spaced, nothing changes.
+
+    >>> last_sample([0, 20, 10, 30], [-10, 0, 10, 20], 10), last_sample([0, 20, 10, 90], [-10, 0, 10, 20], 10)
+    ((20, 10), (80, 10))
+    """
+    shown = sorted(stamps)
+    pts = stamps[-1]
+    follows = shown.index(pts) + 1
+    duration = shown[follows] - pts if follows < len(shown) else last_duration
+    length = shown[-1] + last_duration - shown[0]
+    dts = max(decoded[-1], min(pts, decoded[0] + length - duration))
+    return dts, max(duration, decoded[0] + length - dts)
+
+
 def frame_rate(timeline: Timeline) -> Fraction:
     """Return the average frame rate over all frames, with a denominator small enough for an encoder's header."""
     pts = timeline.pts

@@ -20,7 +20,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from processing.media.clock import decode_delay, decode_times, last_duration, ticks
+from processing.media.clock import decode_delay, decode_times, last_duration, last_sample, ticks
 from processing.media.companions import CompanionWriter, Span
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.encoders import HEVC_TAG
@@ -185,8 +185,8 @@ class _Placer:
         self._stamps = stamps
         self._decoded = decode_times(stamps)
         shown = sorted(stamps)
-        self._durations = {stamp: later - stamp for stamp, later in pairwise(shown)}
-        self._last_duration = last_duration
+        self._durations = {stamp: later - stamp for stamp, later in pairwise(shown)} | {shown[-1]: last_duration}
+        self._decoded[-1], self._durations[stamps[-1]] = last_sample(stamps, self._decoded, last_duration)
         self._start, self._tick = start, tick
 
     def __call__(self, packet: Packet) -> Placed:
@@ -194,7 +194,7 @@ class _Placer:
         pts, dts = self._stamps[self.done], self._decoded[self.done]
         packet.stream = self._stream
         packet.pts, packet.dts = pts + self._start, dts + self._start
-        packet.duration = self._durations.get(pts, self._last_duration)
+        packet.duration = self._durations[pts]
         packet.time_base = self._tick
         self.done += 1
         return float(packet.dts * self._tick), 0, packet

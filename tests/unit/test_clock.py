@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processing.media.clock import decode_times, frame_rate
+from processing.media.clock import decode_times, frame_rate, last_sample
 from processing.media.specs import Timeline
 
 
@@ -65,3 +65,22 @@ def test_the_frame_rate_stays_within_what_an_encoder_takes(
     pts: tuple[int, ...], time_base: Fraction, last_duration: int, expected: Fraction
 ) -> None:
     assert frame_rate(timeline(pts, time_base, last_duration)) == expected
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=12), st.permutations(range(4)), st.integers(1, 2000))
+def test_durations_add_up_to_the_time_shown(steps: list[int], order: list[int], last_duration: int) -> None:
+    shown = list(accumulate(steps, initial=0))
+    # Groups of four in any order, as B-frames reorder them.
+    stamps = [stamp for start in range(0, len(shown), 4) for stamp in _reordered(shown[start : start + 4], order)]
+    decoded = decode_times(stamps)
+    dts, duration = last_sample(stamps, decoded, last_duration)
+    length = shown[-1] + last_duration
+    assert decoded[-1] <= dts <= stamps[-1]
+    assert dts - decoded[0] + duration >= length
+    if dts > decoded[-1] or dts - decoded[0] + duration == length:
+        assert dts - decoded[0] + duration == length
+        assert stamps[-1] + duration <= length, "no later than the last frame is shown"
+
+
+def _reordered(stamps: list[int], order: list[int]) -> list[int]:
+    return [stamps[place] for place in order if place < len(stamps)]

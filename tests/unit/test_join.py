@@ -165,6 +165,18 @@ def test_mended_times_come_out_mended(tmp_path: Path) -> None:
     assert job.receipt.pts_repaired > 0
 
 
+@pytest.mark.parametrize("pts", [[0, 10, 20, 30, 40, 1000], [0, 1, 2, 40, 41, 80], [0, 900, 910, 920, 930, 940]])
+def test_the_length_declared_is_the_time_shown(pts: list[int], tmp_path: Path) -> None:
+    """Readers add up the durations between decode times, which stand still where the first frames lie close."""
+    source = make_clip(tmp_path / "a.mkv", pts=pts, frames=len(pts), time_base=Fraction(1, 1000), noise_sigma=4.0)
+    job = run_job(source, tmp_path, DENOISE)
+    shown = pts[-1] - pts[0] + job.plan.timeline.last_duration
+    assert job.receipt.duration_seconds == pytest.approx(shown / 1000, abs=0.001)
+    with av.open(job.output) as container:
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(shown / 1000, abs=0.001)
+
+
 def test_the_file_starts_with_its_index(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "a.mp4", frames=30, width=160, height=96, audio=["aac"])
     data = run_job(source, tmp_path / "job", DENOISE).output.read_bytes()
