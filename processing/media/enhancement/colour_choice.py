@@ -16,7 +16,7 @@ from processing.media.measured import Diagnosis
 from processing.media.specs import MediaProbe
 
 LEAST_CAST, MOST_CAST = 13.0, 34.0
-"""Code values from grey, at white: a smaller cast is hardly seen, a greater one was meant."""
+"""Code values from grey, at white: a smaller cast is as often the picture's own, a greater one was meant."""
 LEAST_CAST_SHARE = 0.2
 """Of the picture, in every run."""
 MOST_NEUTRAL_SHARE = 0.03
@@ -41,7 +41,7 @@ def choose_white_balance(
     if probe.video.hdr != "none":
         return 0.0, f"{figure}: HDR keeps the colours of its mapping, left alone"
     if cast < LEAST_CAST:
-        return 0.0, f"{figure} is hardly seen: left alone"
+        return 0.0, f"{figure} is small: left alone"
     if not _is_a_light(diagnosis):
         return 0.0, f"{figure}, but colours of things tell no light's: left alone"
     return (

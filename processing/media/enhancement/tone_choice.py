@@ -145,7 +145,7 @@ def _followed(wanted: Preset, seen: Exposure, marks: tuple[ExposureMark, ...], p
         is_lifted = part > 0.0 and own.level >= BLACK_LEVEL
         curve = lifting_curve(wanted, own, part) if is_lifted else Curve()
         while at(curve, seen.brightest) > BRIGHTEST_UNSEEN and part > LEAST_PART:
-            part *= 0.75
+            part *= 0.9
             curve = lifting_curve(wanted, own, part)
         curves.append(ToneCurve(pts=mark.pts, table=tone_table(curve, colour_range), is_blended=mark.is_blended))
         if is_lifted:
