@@ -34,6 +34,10 @@ POSTER_CANDIDATES = 6
 FIRST_FRAME_WORTH = 0.7
 """Openings are titles and hands on the camera more often than what a video is about."""
 PAIR_CANDIDATES = 5
+FEW_MOMENTS = 10
+"""A storyboard of fewer keyframes than this has so many moments from anywhere, where all may be decoded for it."""
+MOST_DECODED_PX = 300_000_000
+"""How many pixels may be: those of 145 frames of 1080p, or ten seconds of 720p, less than a second of work."""
 FORWARD_FRAMES = 24
 """How far behind a keyframe a moment may lie: each frame on the way is decoded for it alone."""
 SETTLED_FRAMES = 8
@@ -141,10 +145,23 @@ def _poster(found: _Footage, normaliser: Normaliser, encoding: Encoding) -> tupl
 
 def _storyboard(found: _Footage, normaliser: Normaliser, encoding: Encoding, directory: Path) -> Storyboard:
     moments: dict[int, Picture] = {}
-    for pts, planes in _at_keyframes(found, MOST_MOMENTS, normaliser):
+    frames = len(found.pts)
+    if len(found.keyframes) < FEW_MOMENTS and frames * encoding.width_px * encoding.height_px <= MOST_DECODED_PX:
+        seen = _at_indices(found, set(evenly(frames, FEW_MOMENTS)), normaliser)
+    else:
+        seen = _at_keyframes(found, MOST_MOMENTS, normaliser)
+    for pts, planes in seen:
         ms = max(round((pts - found.pts[0]) * found.time_base * 1000), 0)
         moments.setdefault(ms, small(planes, encoding, THUMBNAIL_PX))
     return write_storyboard(sorted(moments.items(), key=itemgetter(0)), found.duration_ms, directory)
+
+
+def _at_indices(found: _Footage, wanted: set[int], normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
+    """Yield stamps and planes of frames by their index in decoder output, decoding everything up to the last."""
+    with closing(raw_frames(found.path, found.stream_index, DecodeTally())) as frames:
+        for index, frame in enumerate(islice(frames, max(wanted) + 1)):
+            if index in wanted:
+                yield found.pts[index], normaliser.planes(frame)
 
 
 def _at_keyframes(found: _Footage, most: int, normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
