@@ -31,15 +31,16 @@ CULPRITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Which operations may do a harm, the likeliest first."""
-WORDS: Mapping[str, str] = MappingProxyType(
+WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "clipping": "clip {:.1%} of the picture",
-        "colour_clipping": "clip the colours of {:.1%} of the picture",
-        "ringing": "ring along {:.1%} of the picture",
-        "lost_detail": "lose {:.0%} of strong detail",
-        "flicker": "flicker by {:.1f} of 255",
+        "clipping": ("clip {} of the picture", ".1%"),
+        "colour_clipping": ("clip the colours of {} of the picture", ".1%"),
+        "ringing": ("ring along {} of the picture", ".1%"),
+        "lost_detail": ("lose {} of strong detail", ".0%"),
+        "flicker": ("flicker by {} of 255", ".2f"),
     }
 )
+"""What a harm is called, and how its figure is told."""
 STEP = 0.5
 """Share of its strength that an operation steps down to; where that is not enough, it is left out."""
 BLAME = 0.8
@@ -116,7 +117,7 @@ def _one_field(sample: Sample, first_field: str) -> Sample:
 
 def _sentence(step: SteppedDown) -> str:
     name = step.operation.replace("_", " ")
-    found, most = (WORDS[step.harm].format(value) for value in (step.measured, step.most))
-    amount = most.removeprefix(found.split(" ")[0]).strip()
+    words, figure = WORDS[step.harm]
+    would = words.format(format(step.measured, figure))
     then = f"stepped down to {step.strength:g}" if step.strength else "left out"
-    return f"{name} at {step.strength_before:g} would {found}, at most {amount} may be: {then}"
+    return f"{name} at {step.strength_before:g} would {would}, more than {format(step.most, figure)}: {then}"
