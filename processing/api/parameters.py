@@ -18,6 +18,8 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
     described: dict[str, Any] = {"type": parameter.kind, "description": parameter.sentence, "nullable": True}
     if parameter.kind == "boolean":
         return described
+    if parameter.kind == "choice":
+        return described | {"type": "string", "enum": [*parameter.choices, None]}
     return described | {
         "minimum": parameter.lowest,
         "maximum": parameter.highest,

@@ -13,15 +13,16 @@ from typing import Any, Literal
 
 UNKNOWN, BAD = "unknown_parameter", "bad_parameter"
 
-Value = float | int | bool
+Value = float | int | bool | str
+Kind = Literal["number", "integer", "boolean", "choice"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What may be given for one parameter; a boolean has no range."""
+    """What may be given for one parameter; a boolean has no range, a choice has words instead."""
 
     name: str
-    kind: Literal["number", "integer", "boolean"]
+    kind: Kind
     sentence: str
     """What it does; of operations, also what 0 means."""
     title: str = ""
@@ -30,6 +31,8 @@ class Parameter:
     highest: float = 1
     multiple_of: int = 1
     """For integers only."""
+    choices: tuple[str, ...] = ()
+    """For choices only."""
     unit: str = ""
     operation: str = ""
     """The operation whose strength it decides, if it decides one."""
@@ -44,6 +47,8 @@ class Parameter:
         """What is allowed, in words: "even, 144 to 4320 px"."""
         if self.kind == "boolean":
             return "true or false"
+        if self.kind == "choice":
+            return " or ".join(self.choices)
         kind = {("integer", 1): "whole, ", ("integer", 2): "even, "}.get((self.kind, self.multiple_of), "")
         return f"{kind}{self.lowest:g} to {_plain(self.highest)}" + (f" {self.unit}" if self.unit else "")
 
@@ -51,6 +56,8 @@ class Parameter:
         """Return what was given as a value of this parameter, or None where it is none."""
         if self.kind == "boolean":
             return given if isinstance(given, bool) else None
+        if self.kind == "choice":
+            return given if isinstance(given, str) and given in self.choices else None
         if isinstance(given, bool) or not isinstance(given, int | float):
             return None
         if not self.lowest <= given <= self.highest:
@@ -77,7 +84,7 @@ class BadParameters(ValueError):
         self.faults = faults
 
 
-def _declared(kind: Literal["number", "integer", "boolean"], sentence: str, **facts: Any) -> Any:
+def _declared(kind: Kind, sentence: str, **facts: Any) -> Any:
     return field(default=None, metadata={"kind": kind, "sentence": sentence, **facts})
 
 
@@ -141,6 +148,11 @@ class Parameters:
         highest=4320,
         multiple_of=2,
         unit="px",
+    )
+    codec: Literal["h264", "hevc"] | None = _declared(
+        "choice",
+        "Codec of the result; hevc is smaller, takes four times as long to encode, and few browsers play it.",
+        choices=("h264", "hevc"),
     )
     crf: float | None = _declared(
         "number", "Quality of the encoder; lower is better and larger.", title="Quality (CRF)", lowest=14, highest=35

@@ -12,11 +12,12 @@ from typing import Literal
 
 from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
+from processing.media.encoders import HEVC_TAG, LEAST_HEVC_SIDE_PX
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.renditions import deep_encoding, further_name
+from processing.media.renditions import HEVC_CRF_OFFSET, deep_encoding, further_name
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
@@ -56,7 +57,7 @@ def make_plan(
         choose_encoding(probe.video, parameters, hdr_table), parameters, faithful=not enhancement.choices
     )
     is_own_encoding = is_damaged or _asks_for_encoding(probe.video, parameters)
-    video = "encode" if is_own_encoding else video_mode(probe, timeline, enhancement)
+    video = "encode" if is_own_encoding else video_mode(probe, timeline, enhancement, encoding.codec)
     is_copy = video == "copy"
     refuse_unwritable(timeline, output_time_base(probe.video.time_base))
     is_deinterlaced = has_deinterlacing(enhancement)
@@ -75,7 +76,15 @@ def make_plan(
             TARGETS_SECONDS,
             warmup_frames=WARMUP_FRAMES + (LOOK_BACK_FRAMES if is_deinterlaced else 0),
         ),
-        warnings=_warnings(probe, timeline, diagnosis, encoding, enhancement, is_copy=is_copy),
+        warnings=_warnings(
+            probe,
+            timeline,
+            diagnosis,
+            encoding,
+            enhancement,
+            is_copy=is_copy,
+            is_too_small=parameters.codec == "hevc" and encoding.codec == "h264",
+        ),
         further=_further(probe, timeline, diagnosis, hdr_enhancement or enhancement, encoding, is_own=is_own_encoding)
         if with_deep
         else (),
@@ -108,7 +117,7 @@ def _is_carried_deep(video: VideoStream) -> bool:
     """Return whether the source's packets are what the ten-bit rendition would be, in the form MP4 players ask for."""
     return (
         video.codec == "hevc"
-        and video.codec_tag == "hvc1"
+        and video.codec_tag == HEVC_TAG
         and video.pixel_format == "yuv420p10le"
         and video.field_order not in INTERLACED_ORDERS
     )
@@ -119,14 +128,17 @@ def _is_sound(timeline: Timeline) -> bool:
     return timeline.identity == "pts" and not timeline.warnings and not timeline.discarded_from_scan
 
 
-def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) -> Literal["encode", "copy"]:
-    """Return "copy" where nothing is enhanced and browsers play the packets as they are, else "encode".
+def video_mode(
+    probe: MediaProbe, timeline: Timeline, enhancement: Enhancement, codec: Literal["h264", "hevc"] = "h264"
+) -> Literal["encode", "copy"]:
+    """Return "copy" where nothing is enhanced and players of the codec take the packets as they are, else "encode".
 
     Packets that are cut short, broken in their times or meant to be left out are not passed on.
     """
     video = probe.video
     is_playable = (
-        video.codec == "h264"
+        video.codec == codec
+        and (codec == "h264" or video.codec_tag == HEVC_TAG)
         and video.pixel_format in PLAYABLE_FORMATS
         and video.profile in PLAYABLE_PROFILES
         and video.hdr == "none"
@@ -138,10 +150,12 @@ def video_mode(probe: MediaProbe, timeline: Timeline, enhancement: Enhancement) 
 def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN, hdr_table: str | None = None) -> Encoding:
     """Return how pictures are written: even sizes, the source's aspect, rotation and colour, ticks fine enough.
 
-    A limit of height and a cap of the bitrate are as a person asked for.
+    Codec, a limit of height and a cap of the bitrate are as a person asked for; pictures too small for x265 are H.264.
     """
     width, height = planned_size(video, parameters.max_height_px)
+    is_hevc = parameters.codec == "hevc" and min(width, height) >= LEAST_HEVC_SIDE_PX
     return Encoding(
+        codec="hevc" if is_hevc else "h264",
         width_px=width,
         height_px=height,
         max_bitrate_kbps=parameters.max_bitrate_kbps,
@@ -163,7 +177,8 @@ def _as_asked(encoding: Encoding, parameters: Parameters, *, faithful: bool) -> 
     """Return the encoding with the quality that a person asked for, else the one that suits what is done."""
     if parameters.crf is not None:
         return replace(encoding, crf=parameters.crf)
-    return replace(encoding, crf=FAITHFUL_CRF) if faithful else encoding
+    crf = FAITHFUL_CRF if faithful else encoding.crf
+    return replace(encoding, crf=crf + (HEVC_CRF_OFFSET if encoding.codec == "hevc" else 0.0))
 
 
 def output_colour(video: VideoStream) -> Colour:
@@ -196,10 +211,12 @@ def _warnings(
     enhancement: Enhancement,
     *,
     is_copy: bool,
+    is_too_small: bool = False,
 ) -> tuple[str, ...]:
     video = probe.video
     subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
     found = {
+        "hevc_too_small": is_too_small,
         "hdr_tone_mapped": video.hdr != "none" and not is_copy and encoding.colour.transfer != video.colour.transfer,
         "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
         "bit_depth_reduced": video.bit_depth > encoding.bit_depth and not is_copy,

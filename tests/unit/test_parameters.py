@@ -37,6 +37,9 @@ def test_the_ends_of_each_range_are_taken_and_what_lies_beyond_is_not(parameter:
     if parameter.kind == "boolean":
         taken: list[object] = [True, False]
         refused: list[object] = [0, 1, "true"]
+    elif parameter.kind == "choice":
+        taken = [*parameter.choices]
+        refused = ["av1", "", 0, True, ["h264"]]
     else:
         taken = [parameter.lowest, parameter.highest]
         refused = [parameter.lowest + 0.3] if parameter.kind == "integer" else []

@@ -165,3 +165,35 @@ def test_the_deep_rendition_can_be_left_out(processes: MediaProcesses, tmp_path:
     source = make_clip(tmp_path / "in.mp4", frames=20, width=96, height=64, codec="hevc", pixel_format="yuv420p10le")
     result = LocalJob(processes, source, tmp_path, slots=1).run(with_deep=False)
     assert (result.further, result.receipt.further) == ({}, ())
+
+
+def test_hevc_is_made_where_it_is_asked_for(processes: MediaProcesses, tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", frames=30, width=96, height=64, noise_sigma=5.0)
+    result = LocalJob(processes, source, tmp_path, slots=2).run(parameters=Parameters(codec="hevc"))
+    assert faults(source, result) == []
+    assert (result.receipt.codec, result.receipt.bit_depth, result.further) == ("hevc", 8, {})
+    assert read_numbers(result.path) == list(range(30))
+    assert probe(result.path).video.codec_tag == "hvc1"
+    assert "x265/" in result.receipt.fingerprints[0]
+
+
+@pytest.mark.parametrize(
+    ("stream", "codec", "video"),
+    [
+        ({"codec_tag": "avc1"}, None, "copy"),
+        ({"codec_tag": "avc1"}, "h264", "copy"),
+        ({"codec_tag": "avc1"}, "hevc", "encode"),
+        ({"codec": "hevc", "profile": "Main", "codec_tag": "hvc1"}, "hevc", "copy"),
+        ({"codec": "hevc", "profile": "Main", "codec_tag": "hev1"}, "hevc", "encode"),
+        ({"codec": "hevc", "profile": "Main", "codec_tag": "hvc1"}, None, "encode"),
+    ],
+)
+def test_what_is_in_the_codec_asked_for_is_passed_on(stream: dict[str, object], codec: str | None, video: str) -> None:
+    plan = plan_of(**stream, parameters=Parameters(codec=codec))  # type: ignore[arg-type]
+    assert (plan.video, plan.encoding.codec) == (video, codec or "h264")
+
+
+def test_a_picture_too_small_for_hevc_is_h264_and_says_so() -> None:
+    plan = plan_of(width_px=14, height_px=64, parameters=Parameters(codec="hevc"))
+    assert plan.encoding.codec == "h264"
+    assert "hevc_too_small" in plan.warnings

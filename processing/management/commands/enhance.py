@@ -169,6 +169,8 @@ def _add_parameter(parser: ArgumentParser, parameter: Parameter) -> None:
     option = f"--{parameter.name.replace('_', '-')}"
     if parameter.kind == "boolean":
         parser.add_argument(option, action=BooleanOptionalAction, default=None, help=parameter.sentence)
+    elif parameter.kind == "choice":
+        parser.add_argument(option, choices=parameter.choices, default=None, help=parameter.sentence)
     else:
         told = f"{parameter.sentence} {parameter.range[0].upper()}{parameter.range[1:]}."
         kind = int if parameter.kind == "integer" else float

@@ -187,6 +187,8 @@ def _output_reasons(probe: MediaProbe, parameters: Parameters) -> tuple[str, ...
         is_limited = is_scaled(video, parameters.max_height_px)
         change = f"{video.width_px}x{video.height_px} to {width}x{height}" if is_limited else "not reached"
         reasons.append(f"{form}, {change}")
+    if parameters.codec is not None:
+        reasons.append(f"codec {parameters.codec}: asked for")
     if parameters.crf is not None:
         reasons.append(f"quality at CRF {parameters.crf:g}: asked for")
     if parameters.max_bitrate_kbps is not None:

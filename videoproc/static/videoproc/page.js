@@ -108,7 +108,8 @@ const preset = () => new FormData(form).get("preset");
 function parameters() {
   if (fields.disabled) return {};
   const given = [...fields.querySelectorAll("[data-parameter]")].filter((field) => field.value !== "");
-  return Object.fromEntries(given.map((field) => [field.dataset.parameter, field.type === "number" ? field.valueAsNumber : field.value === "true"]));
+  const value = (field) => ("words" in field.dataset ? field.value : field.type === "number" ? field.valueAsNumber : field.value === "true");
+  return Object.fromEntries(given.map((field) => [field.dataset.parameter, value(field)]));
 }
 
 /** Send files one after the other, so each has the whole line. */

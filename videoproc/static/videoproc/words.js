@@ -50,6 +50,7 @@ const ERRORS = {
 };
 
 const WARNINGS = {
+  hevc_too_small: "The picture is too small for HEVC, so it is H.264.",
   hdr_tone_mapped: "High dynamic range was mapped to standard range in the file that every browser plays.",
   dolby_vision_dropped: "Dolby Vision metadata was left out.",
   bit_depth_reduced: "The picture was reduced to 8 bits per sample in the file that every browser plays.",
