@@ -23,6 +23,9 @@ from processing.media.pictures import top_down
 from processing.media.sources import open_source, packets_of, prepare_decoder, stream_at
 from processing.media.specs import MediaProbe, Segment, Timeline
 
+TELLING_REFERENCES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Decoders that know of each frame whether any other refers to it. HEVC tells it of one temporal layer only."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedFrame:
@@ -87,7 +90,7 @@ def raw_frames(
                 is_waiting, first_pts = False, packet.pts
                 tally.landing = (packet.pts, packet.size)
                 is_there = packet.pts == seek_pts
-            if wanted and is_there:
+            if wanted and is_there and context.name in TELLING_REFERENCES:
                 context.skip_frame = "DEFAULT" if packet is None or packet.pts in wanted else "NONREF"
             try:
                 frames = context.decode(packet)
@@ -166,6 +169,9 @@ class FrameReader:
             for key, size in zip(timeline.keyframes, timeline.keyframe_bytes, strict=False)
             if self._stamps
         }
+        # Where each packet is known to be one frame; the one after the last shows that this is whole, and ends the run.
+        is_one_each = timeline.identity == "pts" and timeline.frames_from_decode is None
+        self._wanted = frozenset(timeline.pts[segment.warmup : segment.stop + ahead + 1] if is_one_each else ())
         self._index_of_stamp = {stamp: index for index, stamp in enumerate(timeline.stamps)}
 
     @property
@@ -241,7 +247,14 @@ class FrameReader:
         is_counted = seek_pts is None and self._timeline.identity == "index"
         must_follow = seek_pts is not None and self._timeline.identity == "index"
         previous = -1
-        frames = raw_frames(self._path, self._stream_index, tally, threads=self._threads, seek_pts=seek_pts)
+        frames = raw_frames(
+            self._path,
+            self._stream_index,
+            tally,
+            threads=self._threads,
+            seek_pts=seek_pts,
+            wanted=self._wanted if seek_pts is not None else frozenset(),
+        )
         with closing(frames):
             for count, frame in enumerate(frames):
                 index = count if is_counted else self._index_of(frame)
