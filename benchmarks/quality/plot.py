@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmarks.quality.tables import UNTOUCHED, Result, rows
 
 COLUMNS = 3
-MARKS = "osv^<>DPXd*ph8"
+MARKS = "osv^<>DPXd*pHo"
 OURS, THEIRS = "#c0392b", "#555555"
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, chain, groupby, pairwise
-from math import ceil
+from math import ceil, sqrt
 from operator import itemgetter
 from pathlib import Path
 from typing import Literal
@@ -53,6 +53,8 @@ FLAGGED_FIELD_ORDER = 0.05
 """Order of the fields, as `measures.field_order` has it, that proves interlacing where the stream says so too."""
 LEAST_FIELD_ORDER = 0.02
 """Less tells nothing of the order; then the stream's word counts."""
+NOISE_IN_COLOURFULNESS = 2.45
+"""95th percentile of the distance from grey that noise of deviation 1 on both chroma planes makes (Rayleigh)."""
 BOTTOM_FIRST = frozenset({"bb", "tb"})
 """Field orders whose bottom field is shown first, whichever was coded first."""
 HISTOGRAM_STEPS = 32
@@ -145,7 +147,7 @@ def summarised(runs: list[RunFindings], probe: MediaProbe, black: int, white: in
         cast_u=_middle([colour.cast_u for colour in told]),
         cast_v=_middle([colour.cast_v for colour in told]),
         cast_share=_middle([colour.share for colour in told]),
-        colourfulness=_middle([run.colour.colourfulness for run in runs if run.colour.colourfulness is not None]),
+        colourfulness=_colourfulness(runs, noise_chroma),
         blocking=_middle([run.blocking for run in runs]),
         flicker=_middle([run.flicker for run in runs if run.flicker is not None]),
         exposure_drift=max(
@@ -190,6 +192,12 @@ def _bars(runs: list[RunFindings]) -> Bars:
     if not seen:
         return Bars()
     return Bars(**{entry.name: min(getattr(bars, entry.name) for bars in seen) for entry in fields(Bars)})
+
+
+def _colourfulness(runs: list[RunFindings], noise_chroma: float) -> float:
+    """Return the median of the runs' colourfulness without what noise adds, which alone makes a grey picture pale."""
+    measured = _middle([run.colour.colourfulness for run in runs if run.colour.colourfulness is not None])
+    return round(sqrt(max(measured**2 - (NOISE_IN_COLOURFULNESS * noise_chroma) ** 2, 0.0)), 2)
 
 
 def _first_field(order: float, probe: MediaProbe) -> Literal["top", "bottom"]:
