@@ -17,7 +17,7 @@ from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.renditions import HEVC_CRF_OFFSET, deep_encoding, further_name
+from processing.media.renditions import HEVC_CRF_OFFSET, deep_encoding, further_name, is_too_large
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
@@ -84,6 +84,7 @@ def make_plan(
             enhancement,
             is_copy=is_copy,
             is_too_small=parameters.codec == "hevc" and encoding.codec == "h264",
+            is_too_large=with_deep and is_too_large(probe.video, encoding),
         ),
         further=_further(probe, timeline, diagnosis, hdr_enhancement or enhancement, encoding, is_own=is_own_encoding)
         if with_deep
@@ -101,7 +102,7 @@ def _further(
     is_own: bool,
 ) -> tuple[Rendition, ...]:
     """Return the ten-bit rendition, where the source holds more than eight bits or more than an ordinary screen."""
-    name = further_name(probe.video)
+    name = further_name(probe.video, main)
     if name is None:
         return ()
     encoding = deep_encoding(main, probe.video)
@@ -212,11 +213,13 @@ def _warnings(
     *,
     is_copy: bool,
     is_too_small: bool = False,
+    is_too_large: bool = False,
 ) -> tuple[str, ...]:
     video = probe.video
     subtitles = [stream for stream in probe.other if stream.kind == "subtitle"]
     found = {
         "hevc_too_small": is_too_small,
+        "deep_too_large": is_too_large,
         "hdr_tone_mapped": video.hdr != "none" and not is_copy and encoding.colour.transfer != video.colour.transfer,
         "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
         "bit_depth_reduced": video.bit_depth > encoding.bit_depth and not is_copy,

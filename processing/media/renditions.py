@@ -16,6 +16,8 @@ from processing.media.specs import Choice, Colour, Encoding, Enhancement, Plan, 
 RenditionName = Literal["web", "deep", "hdr"]
 IN_ANY_VALUES = frozenset({"deinterlace", "denoise", "sharpen"})
 """Operations that work on code values whatever light they stand for; brightness and colour of HDR are left alone."""
+MOST_DEEP_PX = 12_000_000
+"""At 3840x2160 a media process reaches 2.7 GiB of address space, of the 4 it may have."""
 HEVC_CRF_OFFSET = 1.0
 """x265 at crf 21 is as good as x264 at 20: VMAF 95.5 and 96 against 94.6 and 96.3 on two clips, at 0.5 to 1.0 times
 the size."""
@@ -59,13 +61,18 @@ def segments_of(plan: Plan) -> tuple[tuple[Plan, range], ...]:
     return tuple(found)
 
 
-def further_name(video: VideoStream) -> Literal["deep", "hdr"] | None:
-    """Return which rendition a source deserves beside the main one; None where eight bits hold it all."""
-    if min(video.width_px, video.height_px) < LEAST_HEVC_SIDE_PX:
+def further_name(video: VideoStream, main: Encoding) -> Literal["deep", "hdr"] | None:
+    """Return which rendition there is beside the main one; None where eight bits hold it all, or x265 cannot do it."""
+    if min(main.width_px, main.height_px) < LEAST_HEVC_SIDE_PX or is_too_large(video, main):
         return None
     if video.hdr != "none":
         return "hdr"
     return "deep" if video.bit_depth > 8 else None
+
+
+def is_too_large(video: VideoStream, main: Encoding) -> bool:
+    """Return whether the source deserves a further rendition that takes more memory than a media process may have."""
+    return (video.hdr != "none" or video.bit_depth > 8) and main.width_px * main.height_px > MOST_DEEP_PX
 
 
 def deep_encoding(main: Encoding, video: VideoStream) -> Encoding:

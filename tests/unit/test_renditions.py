@@ -15,7 +15,7 @@ from processing.media.parameters import Parameters
 from processing.media.planning import make_plan
 from processing.media.probe import probe
 from processing.media.process.launcher import MediaProcesses
-from processing.media.renditions import further_name, in_own_values, renditions_of, segment_at, segments_of
+from processing.media.renditions import in_own_values, renditions_of, segment_at, segments_of
 from processing.media.specs import Colour, Plan
 from tests.clips import make_clip, read_numbers
 from tests.plans import UNREMARKABLE, decoded_by_ffmpeg
@@ -54,11 +54,13 @@ DEEP = {"codec": "hevc", "pixel_format": "yuv420p10le", "bit_depth": 10, "codec_
         ({"hdr": "hlg"}, "hdr"),
         ({"bit_depth": 12}, "deep"),
         (DEEP | {"width_px": 14}, None),
+        (DEEP | {"width_px": 5312, "height_px": 2988}, None),
     ],
 )
 def test_what_eight_bits_cannot_hold_has_a_further_rendition(stream: dict[str, object], name: str | None) -> None:
-    assert further_name(media_probe(**stream).video) == name
-    assert [rendition.name for rendition in plan_of(**stream).further] == ([name] if name else [])
+    plan = plan_of(**stream)
+    assert [rendition.name for rendition in plan.further] == ([name] if name else [])
+    assert ("deep_too_large" in plan.warnings) == (stream.get("width_px") == 5312)
 
 
 def test_the_further_one_is_as_the_source_is() -> None:

@@ -50,6 +50,7 @@ const ERRORS = {
 };
 
 const WARNINGS = {
+  deep_too_large: "The picture is too large for a second file of 10 bits.",
   hevc_too_small: "The picture is too small for HEVC, so it is H.264.",
   hdr_tone_mapped: "High dynamic range was mapped to standard range in the file that every browser plays.",
   dolby_vision_dropped: "Dolby Vision metadata was left out.",
