@@ -10,7 +10,7 @@ const OPERATIONS = {
   local_contrast: "Local contrast", sharpen: "Sharpen",
 };
 
-const RENDITIONS = { deep: "In 10 bits", hdr: "In high dynamic range" };
+const RENDITIONS = { deep: "Download in 10 bits", hdr: "Download in high dynamic range" };
 
 const still = (link, words) => make("figure", {}, make("img", { src: link, alt: `A still ${words.toLowerCase()}`, loading: "lazy", decoding: "async" }), make("figcaption", { textContent: words }));
 
