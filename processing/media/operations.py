@@ -39,7 +39,7 @@ from processing.media.requests import (
     SourceStillsRequest,
     StillsRequest,
 )
-from processing.media.soundness import sound_frames
+from processing.media.soundness import has_headers_apart, sound_frames
 from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
 from processing.media.stills import make_source_stills, make_stills
 from processing.media.timeline import read_timeline
@@ -111,7 +111,8 @@ def _plan(request: PlanRequest, report: Report) -> Planned:
     )
     plan = planning(timeline)
     if any(rendition.video == "copy" for rendition in renditions_of(plan)):
-        frames = sound_frames(source, header, timeline, report)
+        is_carried = has_headers_apart(source, header)
+        frames = sound_frames(source, header, timeline, report) if is_carried else None
         plan = planning(replace(timeline, frames_from_decode=frames), is_damaged=frames is None)
     segments = [segment for rendition in renditions_of(plan) for segment in rendition.segments]
     if len(segments) > MAX_SEGMENTS:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
-from processing.media.encoders import HEVC_TAG, LEAST_HEVC_SIDE_PX
+from processing.media.encoders import LEAST_HEVC_SIDE_PX
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.measured import Diagnosis
@@ -50,8 +50,8 @@ def make_plan(
     """Return what is done to a video, frozen: encoding, segments, and the warnings a user should see.
 
     `hdr_enhancement` is what is done to HDR in its own code values, `hdr_table` how it becomes what ordinary screens
-    show; both are None where the source is no HDR. `is_damaged` says that decoding met errors, so that the packets are
-    not passed on. Without `with_deep` there is no ten-bit rendition.
+    show; both are None where the source is no HDR. `is_damaged` says that the packets cannot be passed on: decoding
+    met errors, or they are not in MP4's form. Without `with_deep` there is no ten-bit rendition.
     """
     encoding = _as_asked(
         choose_encoding(probe.video, parameters, hdr_table), parameters, faithful=not enhancement.choices
@@ -115,13 +115,8 @@ def _further(
 
 
 def _is_carried_deep(video: VideoStream) -> bool:
-    """Return whether the source's packets are what the ten-bit rendition would be, in the form MP4 players ask for."""
-    return (
-        video.codec == "hevc"
-        and video.codec_tag == HEVC_TAG
-        and video.pixel_format == "yuv420p10le"
-        and video.field_order not in INTERLACED_ORDERS
-    )
+    """Return whether the source's packets are what the ten-bit rendition would be."""
+    return video.codec == "hevc" and video.pixel_format == "yuv420p10le" and video.field_order not in INTERLACED_ORDERS
 
 
 def _is_sound(timeline: Timeline) -> bool:
@@ -139,7 +134,6 @@ def video_mode(
     video = probe.video
     is_playable = (
         video.codec == codec
-        and (codec == "h264" or video.codec_tag == HEVC_TAG)
         and video.pixel_format in PLAYABLE_FORMATS
         and video.profile in PLAYABLE_PROFILES
         and video.hdr == "none"

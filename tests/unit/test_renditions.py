@@ -65,7 +65,7 @@ def test_what_eight_bits_cannot_hold_has_a_further_rendition(stream: dict[str, o
 
 def test_the_further_one_is_as_the_source_is() -> None:
     light = {"mastering_display": HDR.mastering_display, "light_level": HDR.light_level, "codec_tag": "hev1"}
-    web, hdr = renditions_of(plan_of(**{**DEEP, **light}, hdr="pq", colour=HDR10))
+    web, hdr = renditions_of(plan_of(**{**DEEP, **light}, hdr="pq", colour=HDR10, parameters=Parameters(crf=20.0)))
     assert (web.encoding.codec, web.encoding.bit_depth, web.encoding.colour.transfer) == ("h264", 8, 1)
     assert (hdr.encoding.codec, hdr.encoding.bit_depth, hdr.encoding.colour) == ("hevc", 10, HDR10)
     assert hdr.encoding.mastering_display == HDR.mastering_display
@@ -78,7 +78,7 @@ def test_the_further_one_is_as_the_source_is() -> None:
     ("changes", "video"),
     [
         ({}, "copy"),
-        ({"codec_tag": "hev1"}, "encode"),
+        ({"codec_tag": "hev1"}, "copy"),
         ({"codec": "vp9"}, "encode"),
         ({"pixel_format": "yuv422p10le"}, "encode"),
         ({"parameters": Parameters(crf=25.0)}, "encode"),
@@ -96,7 +96,7 @@ def test_brightness_and_colour_of_hdr_are_left_alone() -> None:
 
 
 def test_segments_are_counted_through_all_renditions() -> None:
-    plan = plan_of(frames=100, **DEEP | {"codec_tag": "hev1"})
+    plan = plan_of(frames=100, **DEEP, parameters=Parameters(crf=20.0))
     count = len(plan.segments)
     assert count > 1
     assert [(one.rendition, numbers) for one, numbers in segments_of(plan)] == [
@@ -152,6 +152,22 @@ def test_a_noisy_deep_source_is_denoised_in_ten_bits(processes: MediaProcesses, 
     assert len(np.unique(luma % 4)) == 4
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "copied"), ("a.mp4", "copied"), ("a.ts", "encoded")])
+def test_hevc_is_passed_on_where_its_headers_stand_apart(
+    name: str, codec: str, processes: MediaProcesses, tmp_path: Path
+) -> None:
+    options = {"codec": "hevc", "pixel_format": "yuv420p10le", "b_frames": 2}
+    source = make_clip(tmp_path / name, frames=30, width=96, height=64, **options)
+    assert probe(source).video.codec_tag != "hvc1"
+    result = LocalJob(processes, source, tmp_path, slots=2).run(parameters=Parameters(strength=0.0))
+    assert faults(source, result) == []
+    segments = len(result.planned.segments)
+    assert result.planned.further == ("deep",)
+    assert segments == (2 if codec == "encoded" else 1)
+    assert probe(result.further["deep"]).video.codec_tag == "hvc1"
+    assert read_numbers(result.further["deep"]) == list(range(30))
+
+
 def test_the_same_job_gives_the_same_bytes(processes: MediaProcesses, tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=40, width=96, height=64, codec="hevc", pixel_format="yuv420p10le")
     digests = []
@@ -186,7 +202,6 @@ def test_hevc_is_made_where_it_is_asked_for(processes: MediaProcesses, tmp_path:
         ({"codec_tag": "avc1"}, "h264", "copy"),
         ({"codec_tag": "avc1"}, "hevc", "encode"),
         ({"codec": "hevc", "profile": "Main", "codec_tag": "hvc1"}, "hevc", "copy"),
-        ({"codec": "hevc", "profile": "Main", "codec_tag": "hev1"}, "hevc", "encode"),
         ({"codec": "hevc", "profile": "Main", "codec_tag": "hvc1"}, None, "encode"),
     ],
 )
