@@ -180,7 +180,7 @@ def _measure(kind: str) -> tuple[str, Callable[[Row], float]]:
 
 def _fine(name: str, table: Sequence[Row]) -> list[Verdict]:
     fine = next((row for row in table if row.contender == "fine denoise"), None)
-    others = [row for row in table if not row.is_ours]
+    others = [row for row in table if not row.is_ours and row.contender != UNTOUCHED]
     if fine is None or not others:
         return []
     best = max(others, key=lambda row: row.psnr_db)

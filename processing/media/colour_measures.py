@@ -33,6 +33,8 @@ LEAST_BRIGHT = 0.75
 BRIGHT_PERCENT = 90.0
 LEAST_AGREEMENT = 0.9
 """Cosine of the angle between the casts of both halves."""
+MEAN_PX = 5
+"""Side of the square whose mean chroma counts: noise of single pixels hides what has no colour, and looks like some."""
 MOST_COLUMNS = 320
 """Of so many columns of chroma, evenly spread, and as many rows in proportion, the measures are taken."""
 
@@ -65,7 +67,10 @@ def colour_evidence(planes: Planes, black: int, white: int) -> ColourEvidence:
     if np.count_nonzero(exposed) < max(LEAST_SHARE * exposed.size, 1):
         return ColourEvidence()
     level = (luma[exposed] - black) / span
-    u, v = (plane[::stride, ::stride][exposed].astype(np.float64) - 128.0 for plane in (planes.u, planes.v))
+    u, v = (
+        cv2.blur(plane, (MEAN_PX, MEAN_PX))[::stride, ::stride][exposed].astype(np.float64) - 128.0
+        for plane in (planes.u, planes.v)
+    )
     distance = np.hypot(u, v)
     colourfulness = float(np.percentile(distance, COLOURFUL_PERCENT))
     near = distance < NEAR_GREY * level

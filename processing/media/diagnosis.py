@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 from av.video.frame import VideoFrame
 
+from processing.media.colour_measures import MEAN_PX
 from processing.media.decode import DecodeTally, raw_frames
 from processing.media.enhancement.harm import Sample
 from processing.media.enhancement.planes import Planes, luma_bounds
@@ -197,7 +198,7 @@ def _bars(runs: list[RunFindings]) -> Bars:
 def _colourfulness(runs: list[RunFindings], noise_chroma: float) -> float:
     """Return the median of the runs' colourfulness without what noise adds, which alone makes a grey picture pale."""
     measured = _middle([run.colour.colourfulness for run in runs if run.colour.colourfulness is not None])
-    return round(sqrt(max(measured**2 - (NOISE_IN_COLOURFULNESS * noise_chroma) ** 2, 0.0)), 2)
+    return round(sqrt(max(measured**2 - (NOISE_IN_COLOURFULNESS * noise_chroma / MEAN_PX) ** 2, 0.0)), 2)
 
 
 def _first_field(order: float, probe: MediaProbe) -> Literal["top", "bottom"]:

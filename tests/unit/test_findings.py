@@ -124,9 +124,9 @@ def test_a_dark_picture_tells_nothing_of_its_colours() -> None:
 @pytest.mark.parametrize("colour", [0, 20])
 def test_noise_makes_no_colour(colour: int) -> None:
     clean = tinted(scene(0), 0.0, 0.0)
-    clean.u[:, ::2] += np.uint8(colour)
+    clean.u[:, : clean.u.shape[1] // 2] += np.uint8(colour)
     pictures = [noisy(clean, 7.0, seed) for seed in range(2)]
     told = summarised([found(*pictures)], media_probe(), 16, 235)
     assert told.noise_sigma_chroma == pytest.approx(7.0, abs=1.0)
     assert told.colourfulness == pytest.approx(colour, abs=5.0)
-    assert colour_evidence(pictures[0], 16, 235).colourfulness > colour + 5.0
+    assert colour_evidence(pictures[0], 16, 235).neutral_share > 0.3
