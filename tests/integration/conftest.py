@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.test import Client
 
 from tests.door import Door
+from tests.signed_in import client_of
 
 UPLOAD_MAX_BYTES = 80 * 1024**2
 
@@ -17,3 +19,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     door = Door(tmp_path_factory.mktemp("door"), VIDEOPROC_UPLOAD_MAX_BYTES=str(UPLOAD_MAX_BYTES))
     yield door
     door.stop()
+
+
+@pytest.fixture
+def ada() -> Client:
+    """Who owns the rows made without an owner's name."""
+    return client_of("ada")
