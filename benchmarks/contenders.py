@@ -18,6 +18,7 @@ import imageio_ffmpeg
 
 from processing.media.process.launcher import MediaProcesses
 from processing.media.process.supervision import Usage
+from processing.media.receipts import Receipt, SegmentResult
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,
@@ -28,7 +29,6 @@ from processing.media.requests import (
     PlanRequest,
     SegmentRequest,
 )
-from processing.media.specs import Receipt, SegmentResult
 
 FILTERS = "hqdn3d,eq=gamma=1.05,unsharp"
 

@@ -22,7 +22,8 @@ import imageio_ffmpeg
 from processing.media.errors import MediaError, ProcessError, SourceError
 from processing.media.local_job import LocalJob, LocalResult
 from processing.media.process.launcher import MediaProcesses
-from processing.media.specs import MediaProbe, Receipt, VideoStream
+from processing.media.receipts import Receipt
+from processing.media.specs import MediaProbe, VideoStream
 from tests.clips import Clip, damaged, make_clip, truncated, without_composition_offsets
 
 COLUMNS = (

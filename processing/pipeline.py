@@ -24,8 +24,8 @@ from processing import nudge
 from processing.live.doorbell import audience
 from processing.media import wire
 from processing.media.parameters import NONE_GIVEN, Parameters
+from processing.media.receipts import Receipt, SegmentResult, Stills
 from processing.media.requests import Chosen, Metadata, Planned
-from processing.media.specs import Receipt, SegmentResult, Stills
 from processing.models import Job, Step
 from processing.state import job as jobs
 from processing.state import step as steps

@@ -12,7 +12,7 @@ from processing import pipeline
 from processing.media import requests as media
 from processing.media import wire
 from processing.media.parameters import Parameters
-from processing.media.specs import Receipt, SegmentResult, Stills
+from processing.media.receipts import Receipt, SegmentResult, Stills
 from processing.models import Step
 from processing.supervisor import Work, current, patiently
 

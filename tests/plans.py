@@ -17,8 +17,9 @@ from processing.media.join import join_segments
 from processing.media.measured import Diagnosis
 from processing.media.planning import make_plan
 from processing.media.probe import probe
+from processing.media.receipts import Receipt, SegmentResult
 from processing.media.segments import WARMUP_FRAMES
-from processing.media.specs import Choice, Enhancement, Plan, Receipt, Segment, SegmentResult
+from processing.media.specs import Choice, Enhancement, Plan, Segment
 from processing.media.timeline import read_timeline
 
 UNREMARKABLE = Diagnosis(

@@ -14,18 +14,9 @@ from django.db import transaction
 
 from processing import pipeline, storage
 from processing.media.measured import Diagnosis
+from processing.media.receipts import Receipt, SegmentResult, Still, Stills, Storyboard
 from processing.media.requests import Chosen, Metadata, Planned
-from processing.media.specs import (
-    Colour,
-    Enhancement,
-    MediaProbe,
-    Receipt,
-    SegmentResult,
-    Still,
-    Stills,
-    Storyboard,
-    VideoStream,
-)
+from processing.media.specs import Colour, Enhancement, MediaProbe, VideoStream
 from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.step import Claim

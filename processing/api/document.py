@@ -9,7 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from processing import progress as measuring
-from processing.media.specs import Storyboard
+from processing.media.receipts import Storyboard
 from processing.media.wire import from_builtins
 from processing.models import Job
 from processing.progress import Progress

@@ -17,7 +17,7 @@ from processing.api.document import stills, storyboard
 from processing.api.errors import NotAvailable, refuse_unknown
 from processing.api.serializers import ThumbnailSerializer
 from processing.api.views import OneFile
-from processing.media.specs import Storyboard
+from processing.media.receipts import Storyboard
 from processing.models import Job
 
 

@@ -26,7 +26,8 @@ from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.pictures import Normaliser
-from processing.media.specs import Plan, SegmentResult
+from processing.media.receipts import SegmentResult
+from processing.media.specs import Plan
 from processing.media.stages import ITEMS_BETWEEN, run_stages
 
 Report = Callable[[int], None]

@@ -25,9 +25,10 @@ from processing.media.companions import CompanionWriter, Span
 from processing.media.durable import full_disk_is_typed, make_durable, sha256_of
 from processing.media.encoders import HEVC_TAG
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
+from processing.media.receipts import Receipt, SegmentResult
 from processing.media.sound import Track, open_tracks
 from processing.media.sources import open_source, read_only
-from processing.media.specs import Plan, Receipt, SegmentResult
+from processing.media.specs import Plan
 from processing.media.subtitles import open_subtitles
 from processing.media.verify import Promise, verify
 

@@ -18,6 +18,7 @@ from processing.media.durable import sha256_of
 from processing.media.errors import TimelineMismatch
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.process.launcher import MediaProcesses
+from processing.media.receipts import Receipt, SegmentResult, Stills
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,
@@ -30,7 +31,6 @@ from processing.media.requests import (
     StillsRequest,
     file_name,
 )
-from processing.media.specs import Receipt, SegmentResult, Stills
 
 T = TypeVar("T")
 

@@ -24,6 +24,7 @@ from processing.media.planning import choose_encoding, make_plan
 from processing.media.probe import probe
 from processing.media.process import sandbox
 from processing.media.process.child import Operation, Report
+from processing.media.receipts import Receipt, SegmentResult, Stills
 from processing.media.renditions import in_own_values, own_colour, renditions_of, segment_at, segments_of
 from processing.media.requests import (
     Chosen,
@@ -40,7 +41,7 @@ from processing.media.requests import (
     StillsRequest,
 )
 from processing.media.soundness import has_headers_apart, sound_frames
-from processing.media.specs import MediaProbe, Plan, Receipt, SegmentResult, Stills
+from processing.media.specs import MediaProbe, Plan
 from processing.media.stills import make_source_stills, make_stills
 from processing.media.timeline import read_timeline
 

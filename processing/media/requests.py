@@ -10,7 +10,8 @@ from pathlib import PurePath
 
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.specs import Enhancement, MediaProbe, SegmentResult
+from processing.media.receipts import SegmentResult
+from processing.media.specs import Enhancement, MediaProbe
 
 METADATA_ONLY = "metadata-only"
 """The preset that works on no picture: metadata, poster and storyboard, no result."""

@@ -17,7 +17,8 @@ from processing.media.encode import frame_of
 from processing.media.enhancement.planes import Planes
 from processing.media.errors import Damaged
 from processing.media.pictures import EXACT
-from processing.media.specs import Encoding, Still
+from processing.media.receipts import Still
+from processing.media.specs import Encoding
 
 LONGEST_SIDE_PX = 1280
 JPEG_QUALITY = 90

@@ -25,9 +25,10 @@ from processing.media.errors import Damaged
 from processing.media.measures import picture_area
 from processing.media.pictures import Normaliser
 from processing.media.planning import choose_encoding
+from processing.media.receipts import Stills, Storyboard
 from processing.media.shown import Picture, shown, small, write_still
 from processing.media.sources import open_source, packets_of, picture_stream
-from processing.media.specs import Encoding, Plan, Segment, SourceFacts, Stills, Storyboard
+from processing.media.specs import Encoding, Plan, Segment, SourceFacts
 from processing.media.storyboard import MOST_MOMENTS, THUMBNAIL_PX, write_storyboard
 
 POSTER_CANDIDATES = 6

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from processing.media.errors import Damaged
+from processing.media.receipts import Storyboard
 from processing.media.shown import Picture, jpeg, write, write_still
-from processing.media.specs import Storyboard
 
 MOST_MOMENTS = 100
 COLUMNS = 10

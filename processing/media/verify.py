@@ -16,19 +16,10 @@ from processing.media.encoders import HEVC_TAG, written_aspect
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.probe import probe
+from processing.media.receipts import AudioReceipt, Receipt, SegmentResult, SubtitleReceipt
 from processing.media.sound import PayloadDigest, TrackRecord, codec_of
 from processing.media.sources import open_source, read_only
-from processing.media.specs import (
-    AudioReceipt,
-    AudioStream,
-    Colour,
-    OtherStream,
-    Plan,
-    Receipt,
-    SegmentResult,
-    SubtitleReceipt,
-    VideoStream,
-)
+from processing.media.specs import AudioStream, Colour, OtherStream, Plan, VideoStream
 from processing.media.subtitles import TEXT_CODECS, CueDigest, SubtitleRecord, written_cues
 
 

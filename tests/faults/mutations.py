@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from processing import dispatch, nudge, pipeline, supervisor
 from processing.media.process.launcher import MediaProcesses
-from processing.media.specs import SegmentResult
+from processing.media.receipts import SegmentResult
 from processing.models import Job, Step
 from processing.state import job as jobs
 from processing.state import step as steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from processing.media.process.launcher import MediaProcesses
+from processing.media.receipts import Receipt, SegmentResult, Stills
 from processing.media.requests import (
     Chosen,
     DiagnoseRequest,
@@ -15,7 +16,7 @@ from processing.media.requests import (
     SegmentRequest,
     StillsRequest,
 )
-from processing.media.specs import MediaProbe, Receipt, SegmentResult, Stills
+from processing.media.specs import MediaProbe
 
 
 def probe(processes: MediaProcesses, source: Path) -> MediaProbe:

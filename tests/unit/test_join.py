@@ -13,7 +13,8 @@ import pytest
 from processing.media.durable import sha256_of
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
 from processing.media.join import join_segments
-from processing.media.specs import Choice, Colour, Receipt
+from processing.media.receipts import Receipt
+from processing.media.specs import Choice, Colour
 from tests.clips import Clip, damaged, make_clip, read_numbers, truncated, without_composition_offsets
 from tests.plans import DENOISE, Job, decoded_by_ffmpeg, enhance_all, plan_of, run_job
 

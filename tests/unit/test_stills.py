@@ -15,8 +15,9 @@ from processing.media.enhancement.presets import choose
 from processing.media.join import join_segments
 from processing.media.planning import make_plan
 from processing.media.probe import probe
+from processing.media.receipts import Stills
 from processing.media.shown import LONGEST_SIDE_PX, upright
-from processing.media.specs import Plan, Stills
+from processing.media.specs import Plan
 from processing.media.stills import evenly, interest, make_stills
 from processing.media.timeline import read_timeline
 from tests.clips import make_clip, read_number

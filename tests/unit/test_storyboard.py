@@ -13,7 +13,7 @@ import pytest
 
 from processing.media.errors import Damaged
 from processing.media.facts import read_facts
-from processing.media.specs import Storyboard
+from processing.media.receipts import Storyboard
 from processing.media.stills import evenly, make_source_stills, make_stills
 from processing.media.storyboard import MOST_MOMENTS, cues, write_storyboard
 from tests.clips import make_clip, read_number
