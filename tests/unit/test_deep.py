@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +17,7 @@ from processing.media.enhancement.planes import DeepPlanes, Planes, rounded_to_e
 from processing.media.enhancement.tone import Curve, tone_table
 from processing.media.specs import Choice, Enhancement, ToneCurve
 
+ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 96, 320
 RAMP = np.broadcast_to(400.0 + np.arange(WIDTH) / 5.0, (HEIGHT, WIDTH))
 """One step of ten bits every five pixels, one of eight every twenty."""
@@ -119,3 +126,26 @@ def test_the_input_is_never_written_to() -> None:
         plane.flags.writeable = False
     curve = (ToneCurve(pts=0, table=tone_table(Curve(gain=1.2, lift=0.5), "limited")),)
     DeepEnhancer(enhancement("denoise", "tone", "sharpen", tone=curve), "limited").process(given, 0, blank())
+
+
+def digest_of_everything() -> str:
+    """Return a digest of what the operations make of a few noisy pictures."""
+    random = np.random.default_rng(5)
+    curve = (ToneCurve(pts=0, table=tone_table(Curve(gain=1.2, lift=0.5), "limited")),)
+    deep = DeepEnhancer(enhancement("denoise", "tone", "local_contrast", "sharpen", tone=curve), "limited")
+    digest, out = hashlib.sha256(), blank()
+    for number in range(9):
+        deep.process(picture(RAMP + random.normal(0, 8, RAMP.shape)), number, out)
+        for plane in out:
+            digest.update(plane.tobytes())
+    return digest.hexdigest()
+
+
+def test_every_vector_unit_gives_the_same_bytes() -> None:
+    units = {"OPENCV_IPP": "disabled", "OPENCV_CPU_DISABLE": "AVX2,FMA3,AVX512_SKX,AVX512-SKX"}
+    units["NPY_DISABLE_CPU_FEATURES"] = "AVX512F AVX512_SKX"
+    code = "from tests.unit.test_deep import digest_of_everything; print(digest_of_everything())"
+    plain = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **units}, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert plain.stdout.strip() == digest_of_everything()

@@ -16,6 +16,7 @@ from processing.media.encode import WrittenSegment
 from processing.media.enhancement.presets import choose
 from processing.media.planning import make_plan
 from processing.media.probe import probe
+from processing.media.renditions import renditions_of
 from processing.media.specs import Plan
 from processing.media.timeline import read_timeline
 from tests.clips import Clip, make_clip
@@ -31,16 +32,21 @@ CLIPS: dict[str, Clip] = {
 }
 
 
-@pytest.fixture(scope="module", params=CLIPS)
+IN_TEN_BITS = "deep.mkv in ten bits"
+
+
+@pytest.fixture(scope="module", params=[*CLIPS, IN_TEN_BITS])
 def planned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
-    source = make_clip(tmp_path_factory.mktemp("grid") / request.param, CLIPS[request.param])
+    name = request.param.split()[0]
+    source = make_clip(tmp_path_factory.mktemp("grid") / name, CLIPS[name])
     facts = probe(source)
     timeline = read_timeline(source, facts)
     found = diagnose(source, facts, timeline)
     chosen = choose("low-light", found, facts)
     others = tuple(choice for choice in chosen.choices if choice.operation != "denoise")
     chosen = replace(chosen, choices=(*others, DENOISE), noise_sigma_luma=4.0, noise_sigma_chroma=2.0)
-    return source, make_plan("", facts, timeline, found, chosen)
+    renditions = renditions_of(make_plan("", facts, timeline, found, chosen))
+    return source, renditions[request.param == IN_TEN_BITS]
 
 
 class Recorder:
