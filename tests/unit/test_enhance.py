@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from processing.media.decode import decode_segment
 from processing.media.enhance import enhance_segment
 from processing.media.errors import SourceError, StorageFull
 from processing.media.fingerprint import fingerprint
-from processing.media.specs import Segment
+from processing.media.specs import Choice, Segment
 from tests.clips import make_clip, read_numbers
 from tests.plans import DENOISE, enhance_all, plan_of
+
+DEINTERLACE = Choice(operation="deinterlace", strength=1.0, reason="a test asks for it")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,21 @@ def test_the_same_segment_twice_is_the_same_file(source: Path, tmp_path: Path) -
     _, first = enhance_all(source, plan, tmp_path / "first")
     _, second = enhance_all(source, plan, tmp_path / "second")
     assert [result.sha256 for result in first] == [result.sha256 for result in second]
+
+
+@pytest.mark.parametrize("choices", [(DENOISE,), (DEINTERLACE, DENOISE)], ids=["frames", "fields"])
+def test_a_place_that_proves_wrong_leaves_no_trace(choices: tuple[Choice, ...], source: Path, tmp_path: Path) -> None:
+    """Warm-up frames pass the filters before the place is proved; where it is not, everything begins anew."""
+    plan = plan_of(source, *choices)
+    timeline, seek = plan.timeline, plan.segments[1].seek
+    sizes = tuple(size + (key == seek) for key, size in zip(timeline.keyframes, timeline.keyframe_bytes, strict=True))
+    doubted = dataclasses.replace(plan, timeline=dataclasses.replace(timeline, keyframe_bytes=sizes))
+    segment, restarts = plan.segments[1], 0
+    for decoded in decode_segment(source, plan.probe, doubted.timeline, segment):
+        restarts += decoded.restarts
+    assert restarts == 1
+    results = [enhance_segment(source, found, 1, tmp_path / "1", lambda frames: None) for found in (plan, doubted)]
+    assert results[0].sha256 == results[1].sha256
 
 
 def test_a_source_that_became_unreadable_is_a_typed_failure(source: Path, tmp_path: Path) -> None:
