@@ -13,7 +13,7 @@ from rest_framework import exceptions
 from processing.api.errors import NotAvailable, Problem, RangeNotSatisfiable
 from processing.media import errors as media
 from processing.media.enhancement.presets import PRESETS
-from processing.media.requests import PRESET_NAMES
+from processing.media.requests import METADATA_ONLY, PRESET_NAMES
 from videoproc.problems import exception_handler
 
 
@@ -112,4 +112,4 @@ def test_each_kind_of_problem_is_a_problem_of_its_own() -> None:
 
 
 def test_the_presets_that_can_be_asked_for_are_those_there_are() -> None:
-    assert tuple(PRESETS) == PRESET_NAMES
+    assert (*PRESETS, METADATA_ONLY) == PRESET_NAMES
