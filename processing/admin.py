@@ -26,8 +26,8 @@ from processing import job_page, progress, steering
 from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS
 from processing.api.errors import NotAvailable, RangeNotSatisfiable
-from processing.api.pictures import still_of
-from processing.api.views import result_of, source_of
+from processing.api.pictures import sheet_of, still_of
+from processing.api.views import rendition_of, source_of
 from processing.clock import after
 from processing.media.requests import PRESET_NAMES
 from processing.models import Job, Worker
@@ -239,8 +239,10 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 
 def _delivery(job: Job, thing: str) -> Delivery:
-    if thing == "result":
-        return result_of(job)
+    if thing in job.rendition_keys:
+        return rendition_of(job, thing)
+    if thing == "storyboard":
+        return sheet_of(job)
     if thing == "source":
         return source_of(job)
     if thing in STILLS:

@@ -5,10 +5,7 @@ The documents themselves are built in document.py and sketch.py; a test holds bo
 
 from __future__ import annotations
 
-from math import isnan
-
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
 
 from processing.api.parameters import ParametersField
 from processing.media.requests import FURTHER_RENDITIONS, PRESET_NAMES
@@ -109,12 +106,6 @@ class ThumbnailSerializer(serializers.Serializer):
     """Which moment is asked for."""
 
     at = serializers.FloatField(min_value=0, max_value=1e9, help_text="Seconds from the video's start.")
-
-    def validate_at(self, value: float) -> float:
-        """Refuse NaN, which lies within every range."""
-        if isnan(value):
-            raise ValidationError("Must be a number of seconds.")
-        return value
 
 
 class JobSerializer(serializers.Serializer):

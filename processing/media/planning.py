@@ -26,7 +26,7 @@ from processing.media.subtitles import STYLED_CODECS, TEXT_CODECS
 LEAST_TICKS_PER_SECOND = 10_000
 """MP4 writers double a coarser time scale until it is this fine; here it is done before, so that ticks stay known."""
 FAITHFUL_CRF = 17.0
-"""For pictures that are only brought to a form browsers play: VMAF 95 and more ; 20 misses it by one."""
+"""For pictures that are only brought to a form browsers play: VMAF 95 and more; 20 misses it by one."""
 BT709 = 1
 PLAYABLE_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 PLAYABLE_PROFILES = frozenset({"Constrained Baseline", "Baseline", "Main", "High"})

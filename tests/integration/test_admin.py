@@ -167,13 +167,13 @@ def test_files_are_for_staff_alone_and_ranges_work(staff: Client) -> None:
     job = rows.finished(rows.accepted())
     path = storage.stage(job.result_key)
     path.write_bytes(bytes(range(100)))
-    link = reverse("admin:job-admin-file", args=[job.pk, "result"])
+    link = reverse("admin:job-admin-file", args=[job.pk, "web"])
     answer = staff.get(link, headers={"range": "bytes=10-19"})
     assert answer.status_code == 206
     assert async_to_sync(body_of)(answer) == bytes(range(10, 20))
     assert staff.get(link, headers={"range": "bytes=200-"}).status_code == 416
     assert staff.get(reverse("admin:job-admin-file", args=[job.pk, "nothing"])).status_code == 404
-    assert staff.get(reverse("admin:job-admin-file", args=[uuid.uuid4(), "result"])).status_code == 404
+    assert staff.get(reverse("admin:job-admin-file", args=[uuid.uuid4(), "web"])).status_code == 404
     owner = Client(headers={"host": "localhost"})
     owner.force_login(rows.user("ada"))
     assert owner.get(link).status_code == 302

@@ -138,6 +138,8 @@ def test_an_encoding_that_is_asked_for_is_made_even_of_what_is_left_alone() -> N
     assert (capped.video, capped.encoding.max_bitrate_kbps) == ("encode", 900)
     assert capped.enhancement.reasons[-1] == "bitrate at most 900 kbit/s: asked for"
     assert plan({"max_height_px": 720}).video == "encode"
+    fields = plan({"max_height_px": 720, "strength": 0}, is_interlaced=True, combing=0.02)
+    assert [choice.operation for choice in fields.enhancement.choices] == ["deinterlace"], "scaling would mix fields"
     assert plan({"max_height_px": 1080}).video == "copy"
 
 

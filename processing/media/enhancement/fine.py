@@ -15,7 +15,6 @@ from processing.media.enhancement.motion import LEAST_SIDE_PX, Mover
 from processing.media.enhancement.planes import (
     Plane,
     Planes,
-    double,
     halve,
     new_plane,
     new_planes,
@@ -25,15 +24,12 @@ from processing.media.enhancement.planes import (
     widen,
 )
 from processing.media.enhancement.temporal import (
-    GATE_SHUT_CHROMA,
-    GATE_SHUT_LUMA,
     LAGS,
     LOG_STEPS_PER_OCTAVE,
-    MEAN_OF_NORMAL,
-    MEAN_OF_TWO_NORMALS,
     REMOVED_SHIFT,
     Gate,
-    make_gate,
+    blurred_weight,
+    gates,
     mix,
 )
 from processing.media.enhancement.transform import TransformDenoise
@@ -104,9 +100,9 @@ class _Stage:
         cv2.absdiff(now.u, past.u, dst=first)
         cv2.absdiff(now.v, past.v, dst=second)
         cv2.max(first, second, dst=first)
-        _to_weight(first, self._chroma, out)
+        blurred_weight(first, self._chroma, out)
         cv2.absdiff(small, past_small, dst=first)
-        _to_weight(first, self._luma, second)
+        blurred_weight(first, self._luma, second)
         cv2.min(out, second, dst=out)
 
     def _mix(self, now: Plane, past: Plane, weight: Plane, out: Plane, size: int) -> None:
@@ -156,21 +152,11 @@ class FineDenoise:
         self._shape = (height, width)
         half = (height // 2, width // 2)
         mover = Mover(height, width) if min(height, width) >= LEAST_SIDE_PX else None
-        self._stages = []
-        for index, lag in enumerate(LAGS):
-            # Each mean halves the variance; the small luma holds means of four, so half the deviation.
-            difference = np.sqrt(2.0) / np.sqrt(2.0) ** index
-            luma = make_gate(MEAN_OF_NORMAL * self._sigma_luma / 2.0 * difference, GATE_SHUT_LUMA)
-            chroma = make_gate(MEAN_OF_TWO_NORMALS * self._sigma_chroma * difference, GATE_SHUT_CHROMA)
-            self._stages.append(_Stage(lag, luma, chroma, mover, height, width))
+        opened = gates(self._sigma_luma, self._sigma_chroma)
+        self._stages = [
+            _Stage(lag, luma, chroma, mover, height, width) for lag, (luma, chroma) in zip(LAGS, opened, strict=True)
+        ]
         self._means = [new_planes(height, width) for _ in LAGS]
         self._step, self._removed = new_plane(*half), new_plane(*half)
         self._removed_chroma = new_plane(max(half[0] // 2, 1), max(half[1] // 2, 1))
         self._luma, self._chroma = TransformDenoise(height, width), TransformDenoise(*half, count=2)
-
-
-def _to_weight(difference: Plane, gate: Gate, out: Plane) -> None:
-    """Turn an absolute difference (overwritten) into weights: a mean over 5x5, for one pixel is mostly noise."""
-    double(difference, gate.doublings)
-    cv2.blur(difference, (5, 5), dst=out)
-    cv2.LUT(out, gate.table, dst=out)

@@ -162,7 +162,11 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Par
         cast_v=diagnosis.cast_v,
         first_field=diagnosis.first_field,
     )
-    return enhancement if parameters.strength is None else scaled(enhancement, parameters.strength, parameters.decided)
+    if parameters.strength is None:
+        return enhancement
+    # Whatever the strength: scaling would mix the fields.
+    kept = parameters.decided | {"deinterlace"} if is_limited else parameters.decided
+    return scaled(enhancement, parameters.strength, kept)
 
 
 def _overridden(preset: Preset, parameters: Parameters, is_limited: bool) -> Preset:

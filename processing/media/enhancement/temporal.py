@@ -9,6 +9,7 @@ Invariant: arithmetic is 8-bit and scales are powers of two, so no vector unit a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,6 +72,15 @@ def make_gate(floor: float, shut: float) -> Gate:
     return Gate(doublings=times, table=np.rint(HALF * openness).astype(np.uint8))
 
 
+def gates(sigma_luma: float, sigma_chroma: float) -> Iterator[tuple[Gate, Gate]]:
+    """Yield for each of LAGS the gates of luma at half the size and of chroma, for noise of these deviations."""
+    for index in range(len(LAGS)):
+        # Each mean halves the variance; the small luma holds means of four, so half the deviation.
+        difference = np.sqrt(2.0) / np.sqrt(2.0) ** index
+        luma = make_gate(MEAN_OF_NORMAL * sigma_luma / 2.0 * difference, GATE_SHUT_LUMA)
+        yield luma, make_gate(MEAN_OF_TWO_NORMALS * sigma_chroma * difference, GATE_SHUT_CHROMA)
+
+
 class History(NamedTuple):
     """One picture as the cascade keeps it: its planes signed, and luma at half the size."""
 
@@ -112,9 +122,9 @@ class _Stage:
         cv2.absdiff(now.u, past.u, dst=first.view(np.int8))
         cv2.absdiff(now.v, past.v, dst=second.view(np.int8))
         cv2.max(first, second, dst=first)
-        _blurred_weight(first, self._chroma, weight)
+        blurred_weight(first, self._chroma, weight)
         cv2.absdiff(now.small, past.small, dst=first.view(np.int8))
-        _blurred_weight(first, self._luma, second)
+        blurred_weight(first, self._luma, second)
         cv2.min(weight, second, dst=weight)
         widen(weight, buffers.wide_weight)
         mix(now.y, past.y, buffers.wide_weight)
@@ -132,13 +142,9 @@ class TemporalDenoise:
 
     def __init__(self, sigma_luma: float, sigma_chroma: float, height: int, width: int) -> None:
         """Prepare for noise of the given deviations in 8-bit code values; the larger, the more is averaged."""
-        self._stages = []
-        for index, lag in enumerate(LAGS):
-            # Each mean halves the variance; the small luma holds means of four, so half the deviation.
-            difference = np.sqrt(2.0) / np.sqrt(2.0) ** index
-            luma = make_gate(MEAN_OF_NORMAL * sigma_luma / 2.0 * difference, GATE_SHUT_LUMA)
-            chroma = make_gate(MEAN_OF_TWO_NORMALS * sigma_chroma * difference, GATE_SHUT_CHROMA)
-            self._stages.append(_Stage(lag, luma, chroma))
+        self._stages = [
+            _Stage(lag, luma, chroma) for lag, (luma, chroma) in zip(LAGS, gates(sigma_luma, sigma_chroma), strict=True)
+        ]
         half = (height // 2, width // 2)
         self._buffers = _Buffers(height, width)
         self._picture = History(new_signed(height, width), new_signed(*half), new_signed(*half), new_signed(*half))
@@ -168,7 +174,7 @@ def mix(now: Signed, past: Signed, weight: Plane) -> None:
     cv2.add(now, past, dst=past)
 
 
-def _blurred_weight(difference: Plane, gate: Gate, out: Plane) -> None:
+def blurred_weight(difference: Plane, gate: Gate, out: Plane) -> None:
     """Turn an absolute difference (overwritten) into weights: a mean over 5x5, for one pixel is mostly noise."""
     double(difference, gate.doublings)
     cv2.blur(difference, (5, 5), dst=out)
