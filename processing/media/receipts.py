@@ -109,7 +109,7 @@ class Storyboard:
     thumbnails: str
     """File name; JPEGs one after the other, one for each moment."""
     moments_ms: tuple[int, ...]
-    """From the video's start, increasing."""
+    """Increasing, as a result's player counts from the start of picture or sound; a source's from its first picture."""
     stops_bytes: tuple[int, ...]
     """Where each thumbnail ends in their file; the next one begins there."""
 

@@ -14,6 +14,7 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -55,16 +56,14 @@ class _Footage:
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
     """Stamps, not indices; none where they are no guide for a seek."""
+    zero_pts: int
+    """The stamp at which its clock reads nought."""
+    duration_ms: int
+    """When its clock stops."""
 
-    @property
-    def duration_ms(self) -> int:
-        """From the first picture's stamp to the end of the last one, taken to last as long as the one before it."""
-        last = self.pts[-1] - self.pts[-2] if len(self.pts) > 1 else 0
-        return round((self.pts[-1] + last - self.pts[0]) * self.time_base * 1000)
-
-    def seconds(self, pts: int) -> float:
-        """Return how long after the first picture a stamp is."""
-        return round(float((pts - self.pts[0]) * self.time_base), 3)
+    def ms(self, pts: int) -> int:
+        """Return what the file's clock reads at a stamp."""
+        return _ms(pts - self.zero_pts, self.time_base)
 
 
 def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comparison: Path | None = None) -> Stills:
@@ -84,14 +83,17 @@ def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comp
         poster=write_still(directory / "poster.jpg", shown(poster, plan.encoding)),
         before=write_still(directory / "before.jpg", shown(before, plan.encoding)),
         after=write_still(directory / "after.jpg", shown(after, plan.encoding)),
-        poster_seconds=found.seconds(poster_pts),
-        pair_seconds=found.seconds(after_pts),
+        poster_seconds=found.ms(poster_pts) / 1000,
+        pair_seconds=found.ms(after_pts) / 1000,
         storyboard=_storyboard(found, normaliser, plan.encoding, directory),
     )
 
 
 def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Stills:
-    """Write poster and storyboard of a source that is not worked on to `directory`. Raises what make_stills raises."""
+    """Write poster and storyboard of a source that is not worked on to `directory`. Raises what make_stills raises.
+
+    Its clock begins with the first picture, as its duration does: a recording may be stamped with the time of day.
+    """
     cv2.setNumThreads(1)
     timeline, encoding = facts.timeline, choose_encoding(facts.probe.video, hdr_table=facts.hdr_table)
     keyframes = timeline.keyframes if timeline.identity == "pts" else ()
@@ -101,12 +103,14 @@ def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Sti
         time_base=timeline.time_base,
         pts=timeline.pts,
         keyframes=tuple(timeline.pts[index] for index in keyframes),
+        zero_pts=timeline.pts[0],
+        duration_ms=_ms(timeline.pts[-1] + timeline.last_duration - timeline.pts[0], timeline.time_base),
     )
     normaliser = Normaliser(encoding)
     poster_pts, poster = _poster(found, normaliser, encoding)
     return Stills(
         poster=write_still(directory / "poster.jpg", shown(poster, encoding)),
-        poster_seconds=found.seconds(poster_pts),
+        poster_seconds=found.ms(poster_pts) / 1000,
         storyboard=_storyboard(found, normaliser, encoding, directory),
     )
 
@@ -152,8 +156,7 @@ def _storyboard(found: _Footage, normaliser: Normaliser, encoding: Encoding, dir
     else:
         seen = _at_keyframes(found, MOST_MOMENTS, normaliser)
     for pts, planes in seen:
-        ms = max(round((pts - found.pts[0]) * found.time_base * 1000), 0)
-        moments.setdefault(ms, small(planes, encoding, THUMBNAIL_PX))
+        moments.setdefault(max(found.ms(pts), 0), small(planes, encoding, THUMBNAIL_PX))
     return write_storyboard(sorted(moments.items(), key=itemgetter(0)), found.duration_ms, directory)
 
 
@@ -237,9 +240,11 @@ def _source_planes(source: Path, plan: Plan, index: int, seek: int, normaliser: 
 
 
 def _read_result(path: Path) -> _Footage:
+    """Read what a result says of its pictures; its clock is the container's, which sound may begin and end."""
     with open_source(path) as container:
         stream = picture_stream(container)
         index, time_base = stream.index, stream.time_base
+        duration_ms = round((container.duration or 0) * Fraction(1000, av.time_base))
         packets = [
             (packet.pts, packet.is_keyframe) for packet in packets_of(container, stream) if packet.pts is not None
         ]
@@ -251,7 +256,13 @@ def _read_result(path: Path) -> _Footage:
         time_base=time_base,
         pts=tuple(sorted(pts for pts, _ in packets)),
         keyframes=tuple(sorted(pts for pts, is_keyframe in packets if is_keyframe)),
+        zero_pts=0,
+        duration_ms=duration_ms,
     )
+
+
+def _ms(count: int, time_base: Fraction) -> int:
+    return round(count * time_base * 1000)
 
 
 def _from(found: _Footage, pts: int, normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_equal_input_gives_equal_files_without_tags(tmp_path: Path) -> None:
         assert data == (folders[1] / name).read_bytes()
         assert b"Exif" not in data
         assert data.startswith(b"\xff\xd8\xff")
+
+
+def test_times_are_those_of_the_result_where_sound_begins_before_the_picture(tmp_path: Path) -> None:
+    """A player shows the first picture at 3 s, and plays 6 s: so say the storyboard, its cues and the stills."""
+    source = make_clip(tmp_path / "clip.mp4", frames=90, gop=15, pts=range(90, 180), noise_sigma=5.0, audio=["aac"])
+    stills = stills_of(source, tmp_path)
+    assert stills.storyboard is not None
+    assert stills.storyboard.moments_ms == tuple(round((90 + number) * 1000 / 30) for number in evenly(90, 10))
+    times = re.findall(r"(\S+) --> (\S+)", (tmp_path / stills.storyboard.cues).read_text())
+    assert (times[0][0], times[-1][1]) == ("00:00:00.000", "00:00:06.000")
+    poster, after = luma(tmp_path / stills.poster.name), luma(tmp_path / stills.after.name)
+    assert stills.poster_seconds == pytest.approx(3 + read_number(poster) / 30, abs=0.001)
+    assert stills.pair_seconds == pytest.approx(3 + read_number(after) / 30, abs=0.001)
 
 
 def test_a_single_frame_has_stills(tmp_path: Path) -> None:
