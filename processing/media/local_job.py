@@ -88,8 +88,12 @@ class LocalJob:
         parameters: Parameters = NONE_GIVEN,
         strip_tags: bool = False,
         with_deep: bool = True,
+        on_planned: Callable[[Planned], None] = lambda planned: None,
     ) -> LocalResult:
-        """Do it all and return what became of it; raises the MediaError of whichever operation failed."""
+        """Do it all and return what became of it; raises the MediaError of whichever operation failed.
+
+        `on_planned` is told what will be made before the first segment; what it raises ends the job.
+        """
         digest = sha256_of(Path(self._source))
         metadata = self._operate("metadata", MetadataRequest(source=self._source, output=self._facts), Metadata)
         wanted = DiagnoseRequest(source=self._source, preset=preset, facts=self._facts, parameters=parameters)
@@ -105,9 +109,9 @@ class LocalJob:
             with_deep=with_deep,
         )
         try:
-            planned, segments = self._enhance(request)
+            planned, segments = self._enhance(request, on_planned)
         except TimelineMismatch:
-            planned, segments = self._enhance(replace(request, by_decoding=True))
+            planned, segments = self._enhance(replace(request, by_decoding=True), on_planned)
         join = JoinRequest(
             source=self._source,
             plan=self._plan,
@@ -157,8 +161,11 @@ class LocalJob:
     def _segment_path(self, index: int) -> str:
         return str(self._folder / f"segment-{index}.mp4")
 
-    def _enhance(self, request: PlanRequest) -> tuple[Planned, tuple[SegmentResult, ...]]:
+    def _enhance(
+        self, request: PlanRequest, on_planned: Callable[[Planned], None]
+    ) -> tuple[Planned, tuple[SegmentResult, ...]]:
         planned = self._operate("plan", request, Planned)
+        on_planned(planned)
         return planned, self._segments(planned)
 
     def _segments(self, planned: Planned) -> tuple[SegmentResult, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,65 @@ def test_an_interrupted_enhance_leaves_nothing(tmp_path: Path) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in zygotes)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == ["in.mp4"]
     assert list(tmp_path.glob(".out*")) == []
+
+
+def test_only_what_will_be_written_can_be_in_the_way(source: Path, tmp_path: Path) -> None:
+    """Eight bits become one file, so another of a rendition's name is nobody's business."""
+    other = tmp_path / "out.hdr.mp4"
+    other.write_text("mine")
+    call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0")
+    assert read_numbers(tmp_path / "out.mp4") == list(range(60))
+    assert other.read_text() == "mine"
+
+
+def test_a_rendition_that_would_be_replaced_is_refused_before_the_work(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "out.deep.mp4", frames=12, pixel_format="yuv420p10le")
+    here = source.read_bytes()
+    with pytest.raises(CommandError, match=r"out.deep.mp4 is the source") as caught:
+        call_command("enhance", source, tmp_path / "out.mp4", "--overwrite", "--strength", "0")
+    assert caught.value.returncode == 2
+    source.rename(tmp_path / "in.mp4")
+    (tmp_path / "out.deep.mp4").write_text("mine")
+    with pytest.raises(CommandError, match=r"out.deep.mp4 is there already; --overwrite replaces it") as caught:
+        call_command("enhance", tmp_path / "in.mp4", tmp_path / "out.mp4", "--strength", "0")
+    assert caught.value.returncode == 2
+    assert (tmp_path / "in.mp4").read_bytes() == here
+    assert (tmp_path / "out.deep.mp4").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.deep.mp4"]
+
+
+def test_overwriting_leaves_no_rendition_of_an_earlier_run(source: Path, tmp_path: Path) -> None:
+    for name in ("out.mp4", "out.hdr.mp4"):
+        (tmp_path / name).write_text("of an earlier run")
+    source = source.rename(tmp_path / "out.deep.mp4")
+    call_command("enhance", source, tmp_path / "out.mp4", "--overwrite", "--strength", "0")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.deep.mp4", "out.mp4"]
+    assert read_numbers(source) == read_numbers(tmp_path / "out.mp4") == list(range(60))
+
+
+def test_an_interrupt_comes_before_all_files_are_in_place_or_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", frames=12, pixel_format="yuv420p10le")
+    replace, rmtree = Path.replace, shutil.rmtree
+
+    def interrupted_replace(path: Path, target: Path) -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted_replace)
+    call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.deep.mp4", "out.mp4"]
+
+    def interrupted_rmtree(path: Path) -> None:
+        rmtree(path)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(shutil, "rmtree", interrupted_rmtree)
+    with pytest.raises(CommandError, match=r"^interrupted, written: \S+/out.mp4, \S+/out.deep.mp4$") as caught:
+        call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0", "--overwrite")
+    assert caught.value.returncode == 130
 
 
 def children_of(pid: int) -> list[int]:

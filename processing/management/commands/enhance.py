@@ -22,9 +22,9 @@ from django.core.management.base import BaseCommand, CommandError
 from processing.media import wire
 from processing.media.errors import MediaError
 from processing.media.local_job import LocalJob, LocalResult
-from processing.media.parameters import PARAMETERS, BadParameters, Parameter, checked
+from processing.media.parameters import PARAMETERS, BadParameters, Parameter, Parameters, checked
 from processing.media.process.launcher import MediaProcesses
-from processing.media.requests import FURTHER_RENDITIONS, METADATA_ONLY, PRESET_NAMES, file_name
+from processing.media.requests import FURTHER_RENDITIONS, METADATA_ONLY, PRESET_NAMES, Planned, file_name
 from processing.progress_bar import ProgressBar
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
@@ -51,23 +51,26 @@ class Command(BaseCommand):
             help="write HDR and more than 8 bits as HEVC too, beside the output as .hdr.mp4 or .deep.mp4",
         )
         parser.add_argument("--strip-tags", action="store_true", help="leave out place, time and all other tags")
-        parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+        parser.add_argument(
+            "--overwrite",
+            action="store_true",
+            help="replace files that are there already; a .deep.mp4 or .hdr.mp4 of the replaced output goes with it",
+        )
         parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Enhance; each failure is one sentence."""
         source, output, picture = options["source"], options["output"], options["compare"]
-        further = [Path(file_name(str(output), name)) for name in FURTHER_RENDITIONS if options["deep"]]
-        outputs = [path for path in (output, picture, *further) if path]
-        _check_paths(source, outputs, overwrite=options["overwrite"])
-        if options["preset"] == METADATA_ONLY:
-            raise CommandError(
-                f"{METADATA_ONLY} makes no video: `manage.py probe` tells what is in a file", returncode=UNUSABLE
-            )
-        try:
-            parameters = checked({name: options[name] for name in PARAMETERS})
-        except BadParameters as error:
-            raise CommandError(str(error), returncode=UNUSABLE) from error
+        overwrite = options["overwrite"]
+        if not source.is_file():
+            raise CommandError(f"there is no file {source}", returncode=UNUSABLE)
+        _check_outputs(source, [path for path in (output, picture) if path], overwrite=overwrite)
+        parameters = _wanted(options)
+
+        def planned(found: Planned) -> None:
+            _check_outputs(source, [_beside(output, name) for name in found.further], overwrite=overwrite)
+
+        written: list[Path] = []
         before = signal.signal(signal.SIGTERM, _interrupt)
         bar = ProgressBar(sys.stderr)
         began = time.monotonic()
@@ -82,19 +85,21 @@ class Command(BaseCommand):
                     parameters=parameters,
                     strip_tags=options["strip_tags"],
                     with_deep=options["deep"],
+                    on_planned=planned,
                 )
-                if picture is not None:
-                    job.compare().replace(picture)
-                result.path.replace(output)
-                for name, path in result.further.items():
-                    path.replace(file_name(str(output), name))
+                moves = [] if picture is None else [(job.compare(), picture)]
+                moves += [(result.path, output)]
+                moves += [(path, _beside(output, name)) for name, path in result.further.items()]
+                stale = _stale(source, output, set(result.further)) if overwrite else []
+                _put_in_place(moves, stale, written)
         except MediaError as error:
             raise CommandError(f"{source}: {error.detail} ({error.code})", returncode=FAILED) from error
         except OSError as error:
-            raise CommandError(f"{output}: {error.strerror or error}", returncode=FAILED) from error
+            after = f" ({_listed(written)})" if written else ""
+            raise CommandError(f"{output}: {error.strerror or error}{after}", returncode=FAILED) from error
         except KeyboardInterrupt:
             bar.clear()
-            raise CommandError("interrupted, nothing was written", returncode=INTERRUPTED) from None
+            raise CommandError(f"interrupted, {_listed(written)}", returncode=INTERRUPTED) from None
         finally:
             bar.clear()
             signal.signal(signal.SIGTERM, before)
@@ -138,9 +143,18 @@ def _warnings(result: LocalResult) -> list[str]:
     return sorted({*result.planned.warnings, *result.receipt.warnings})
 
 
-def _check_paths(source: Path, outputs: list[Path], *, overwrite: bool) -> None:
-    if not source.is_file():
-        raise CommandError(f"there is no file {source}", returncode=UNUSABLE)
+def _wanted(options: dict[str, Any]) -> Parameters:
+    if options["preset"] == METADATA_ONLY:
+        raise CommandError(
+            f"{METADATA_ONLY} makes no video: `manage.py probe` tells what is in a file", returncode=UNUSABLE
+        )
+    try:
+        return checked({name: options[name] for name in PARAMETERS})
+    except BadParameters as error:
+        raise CommandError(str(error), returncode=UNUSABLE) from error
+
+
+def _check_outputs(source: Path, outputs: list[Path], *, overwrite: bool) -> None:
     for path in outputs:
         if not path.parent.is_dir():
             raise CommandError(f"there is no folder {path.parent}", returncode=UNUSABLE)
@@ -148,6 +162,39 @@ def _check_paths(source: Path, outputs: list[Path], *, overwrite: bool) -> None:
             raise CommandError(f"{path} is the source or a folder", returncode=UNUSABLE)
         if path.exists() and not overwrite:
             raise CommandError(f"{path} is there already; --overwrite replaces it", returncode=UNUSABLE)
+
+
+def _beside(output: Path, rendition: str) -> Path:
+    return Path(file_name(str(output), rendition))
+
+
+def _stale(source: Path, output: Path, made: set[str]) -> list[Path]:
+    """Return the renditions that an earlier run left beside the output about to be replaced, and this one has not."""
+    if not output.exists():
+        return []
+    left = [_beside(output, name) for name in FURTHER_RENDITIONS if name not in made]
+    return [path for path in left if path.is_file() and not path.samefile(source)]
+
+
+def _listed(written: list[Path]) -> str:
+    return f"written: {', '.join(map(str, written))}" if written else "nothing was written"
+
+
+def _put_in_place(moves: list[tuple[Path, Path]], stale: list[Path], written: list[Path]) -> None:
+    """Move each file where it belongs, telling `written`, and remove what is stale.
+
+    No interrupt is taken between the moves: they take no time, and half of them would be no result.
+    """
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        for made, path in moves:
+            made.replace(path)
+            written.append(path)
+        for path in stale:
+            path.unlink()
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 @contextmanager
