@@ -1,6 +1,6 @@
 """The brightness facts of HDR video, read from what FFmpeg hands over beside a frame.
 
-Invariant: what is returned can be written again as it is; values no screen or message can have count as not given.
+Invariant: what is returned can be written in HEVC and read again as it is; all else counts as not given.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ LIGHT = struct.Struct("=2I")
 """AVContentLightMetadata: MaxCLL and MaxFALL."""
 COLOUR_UNITS, LUMINANCE_UNITS = 50_000, 10_000
 """Units of the message (Rec. ITU-T H.265, D.3.28) in 1 and in 1 cd/m2."""
+COLOUR_RANGES = (range(5, 37_001), range(5, 42_001))
+"""Of x and y, and of the luminances below: what the message may say. A container may say more, which encoders write
+into the message and FFmpeg's decoder then drops (libavcodec/h2645_sei.c)."""
+LEAST_LUMINANCES, MOST_LUMINANCES = range(50_001), range(50_000, 100_000_001)
 MAX_LIGHT = 65_535
 
 
 def mastering_display(data: bytes) -> MasteringDisplay | None:
-    """Return the mastering display's colours and luminances, or None where both are not told."""
+    """Return the mastering display's colours and luminances; None where one is missing, or beyond what HEVC may say."""
     if len(data) < MASTERING.size:
         return None
     *numbers, has_primaries, has_luminance = MASTERING.unpack_from(data)
@@ -31,7 +35,9 @@ def mastering_display(data: bytes) -> MasteringDisplay | None:
     red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y = (round(v * COLOUR_UNITS) for v in values[:8])
     least, most = (round(value * LUMINANCE_UNITS) for value in values[8:])
     points = ((red_x, red_y), (green_x, green_y), (blue_x, blue_y), (white_x, white_y))
-    if not all(0 <= number <= COLOUR_UNITS for point in points for number in point) or not 0 <= least < most < 2**32:
+    if not all(number in known for point in points for number, known in zip(point, COLOUR_RANGES, strict=True)):
+        return None
+    if least not in LEAST_LUMINANCES or most not in MOST_LUMINANCES or least >= most:
         return None
     return MasteringDisplay(
         red=points[0],

@@ -1,6 +1,7 @@
 """What was written, read again: every figure of a receipt is measured on the finished file, none is assumed.
 
-Only here is a joined file compared with what was promised; whatever differs is an OutputMismatch that names all of it.
+Only here is a joined file compared with what was promised; whatever differs is an OutputMismatch that names all of it,
+but for HDR's brightness facts: pictures are right without them, so there a warning will do.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
             f"{other.kind} stream {other.index} ({other.codec})" for other in _left_behind(plan.probe.other, promise)
         )
         + tuple(f"audio stream {stream.index} ({stream.codec})" for stream in lost),
-        warnings=plan.warnings + _warnings(plan, promise, results, lost),
+        warnings=plan.warnings + _warnings(plan, promise, results, lost, measured.video),
         subtitles=_subtitle_receipts(plan, promise),
         chapters=len(measured.companions.chapters),
         cover_pictures=len(measured.companions.covers),
@@ -169,16 +170,11 @@ def _picture_differences(video: VideoStream, plan: Plan) -> list[str]:
     wanted_aspect = source.sample_aspect if copied else written_aspect(encoding.sample_aspect)
     wanted_colour = source.colour if copied else encoding.colour
     wanted_form = (source.codec, source.bit_depth) if copied else (encoding.codec, encoding.bit_depth)
-    wanted_light = source if copied else encoding
     differences = []
     if video.codec == "hevc" and video.codec_tag != HEVC_TAG:
         differences.append(f"tag {video.codec_tag} instead of {HEVC_TAG}")
     if (video.codec, video.bit_depth) != wanted_form:
         differences.append(f"{video.codec} in {video.bit_depth} bits instead of {wanted_form[0]} in {wanted_form[1]}")
-    if wanted_light.mastering_display not in (None, video.mastering_display):
-        differences.append(f"{video.mastering_display} instead of {wanted_light.mastering_display}")
-    if wanted_light.light_level not in (None, video.light_level):
-        differences.append(f"{video.light_level} instead of {wanted_light.light_level}")
     if (video.width_px, video.height_px) != wanted_size:
         differences.append(f"size {video.width_px}x{video.height_px} instead of {wanted_size[0]}x{wanted_size[1]}")
     if (video.rotation_degrees - wanted_turn) % 360:
@@ -257,8 +253,20 @@ def _left_behind(others: Sequence[OtherStream], promise: Promise) -> list[OtherS
     return [stream for stream in others if stream.index not in kept]
 
 
+def _is_brightness_kept(video: VideoStream, plan: Plan) -> bool:
+    wanted = plan.probe.video if plan.video == "copy" else plan.encoding
+    return wanted.mastering_display in (None, video.mastering_display) and wanted.light_level in (
+        None,
+        video.light_level,
+    )
+
+
 def _warnings(
-    plan: Plan, promise: Promise, results: Sequence[SegmentResult], lost: Sequence[AudioStream]
+    plan: Plan,
+    promise: Promise,
+    results: Sequence[SegmentResult],
+    lost: Sequence[AudioStream],
+    video: VideoStream,
 ) -> tuple[str, ...]:
     copied = {record.index for record in promise.tracks if record.mode == "copied"}
     transcoded = {record.index for record in promise.tracks if record.mode == "transcoded"}
@@ -266,6 +274,7 @@ def _warnings(
     found = {
         "frames_missing": len(promise.shown) < len(plan.timeline.pts),
         "frames_corrupt": any(result.corrupt_frames for result in results),
+        "hdr_brightness_changed": not _is_brightness_kept(video, plan),
         "audio_transcoded": bool(transcoded - copied),
         "audio_aac_added": bool(transcoded & copied),
         "audio_damaged": any(record.undecoded_packets for record in promise.tracks),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,33 @@ def test_units_are_those_of_the_message() -> None:
 )
 def test_what_no_screen_has_is_not_taken_over(data: bytes) -> None:
     assert mastering_display(data) is None
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (0,) * 8 + P3[8:],
+        (40_000, *P3[1:]),
+        (*P3[:7], 45_000, *P3[8:]),
+        (*P3[:8], 0, 40_000),
+        (*P3[:9], 200_000_000),
+        (*P3[:8], 60_000, P3[9]),
+        (*P3[:8], 50_000, 50_000),
+    ],
+    ids=["no colours", "red", "white", "too dim a peak", "too bright a peak", "too bright a black", "no contrast"],
+)
+def test_what_hevc_may_not_say_is_not_taken_over(numbers: tuple[int, ...]) -> None:
+    assert mastering_display(data_of(*numbers)) is None
+
+
+@pytest.mark.parametrize(
+    "numbers", [(5, 5) * 4 + (0, 50_000), (37_000, 42_000) * 4 + (50_000, 100_000_000)], ids=["least", "most"]
+)
+def test_the_bounds_of_what_is_taken_over_survive_writing(numbers: tuple[int, ...], tmp_path: Path) -> None:
+    display = mastering_display(data_of(*numbers))
+    assert display is not None
+    write(tmp_path / "a.mp4", range(1), replace(HDR, mastering_display=display))
+    assert probe(tmp_path / "a.mp4").video.mastering_display == display
 
 
 def test_a_light_level_of_zero_is_none() -> None:

@@ -14,7 +14,7 @@ from processing.media.durable import sha256_of
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
 from processing.media.join import join_segments
 from processing.media.receipts import Receipt
-from processing.media.specs import Choice, Colour
+from processing.media.specs import Choice, Colour, LightLevel
 from tests.clips import Clip, damaged, make_clip, read_numbers, truncated, without_composition_offsets
 from tests.plans import DENOISE, Job, decoded_by_ffmpeg, enhance_all, plan_of, run_job
 
@@ -238,6 +238,13 @@ def test_what_is_not_as_promised_is_named(
     plan = dataclasses.replace(sound_job.plan, encoding=dataclasses.replace(sound_job.plan.encoding, **change))  # type: ignore[arg-type]
     with pytest.raises(OutputMismatch, match=message):
         join_again(sound_job, tmp_path / "out.mp4", plan=plan)
+
+
+def test_lost_brightness_facts_are_a_warning(sound_job: Job, tmp_path: Path) -> None:
+    light = dataclasses.replace(sound_job.plan.encoding, light_level=LightLevel(most=1000, most_average=400))
+    receipt = join_again(sound_job, tmp_path / "out.mp4", plan=dataclasses.replace(sound_job.plan, encoding=light))
+    assert "hdr_brightness_changed" in receipt.warnings
+    assert receipt.light_level is None
 
 
 def test_a_source_cut_short_gives_what_it_holds_and_says_so(tmp_path: Path) -> None:

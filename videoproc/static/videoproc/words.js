@@ -53,6 +53,7 @@ const WARNINGS = {
   deep_too_large: "The picture is too large for a second file of 10 bits.",
   hevc_too_small: "The picture is too small for HEVC, so it is H.264.",
   hdr_tone_mapped: "High dynamic range was mapped to standard range in the file that every browser plays.",
+  hdr_brightness_changed: "The HDR file does not say how bright its source said it is.",
   dolby_vision_dropped: "Dolby Vision metadata was left out.",
   bit_depth_reduced: "The picture was reduced to 8 bits per sample in the file that every browser plays.",
   chroma_reduced: "Colour was reduced to 4:2:0, which browsers play.",
