@@ -22,8 +22,17 @@ LARGE_PX = 2560 * 1600
 """Pictures of more are encoded with less memory."""
 LEAST_HEVC_SIDE_PX = 16
 """x265 refuses smaller pictures."""
+NARROW_SIDE_PX, MOST_NARROW_SIDE_PX, MOST_NARROW_KBPS = 32, 4096, 50_000
+"""Below 32 pixels x265 has blocks of 16, with which HEVC allows level 4.1 at most, whose bounds these are: with the
+longest side, 1000 frames a second are still allowed."""
 LEAST_CUTREE_WIDTH_PX = 64
 """x265's cutree writes beyond its memory where a picture is narrower than 58 pixels."""
+
+
+def is_hevc_size(width_px: int, height_px: int) -> bool:
+    """Return whether x265 takes pictures of this size."""
+    least, most = sorted((width_px, height_px))
+    return least >= NARROW_SIDE_PX or (least >= LEAST_HEVC_SIDE_PX and most <= MOST_NARROW_SIDE_PX)
 
 
 def encoder_name(encoding: Encoding) -> str:
@@ -75,7 +84,11 @@ def _rate_cap(encoding: Encoding) -> list[str]:
     Segments are encoded apart, so each may bring half a second's worth more than its share, not a whole buffer.
     """
     cap = encoding.max_bitrate_kbps
-    return [] if cap is None else [f"vbv-maxrate={cap}", f"vbv-bufsize={cap}", "vbv-init=0.5"]
+    if cap is None:
+        return []
+    if encoding.codec == "hevc" and min(encoding.width_px, encoding.height_px) < NARROW_SIDE_PX:
+        cap = min(cap, MOST_NARROW_KBPS)
+    return [f"vbv-maxrate={cap}", f"vbv-bufsize={cap}", "vbv-init=0.5"]
 
 
 def _x264(encoding: Encoding, keyint: int) -> str:

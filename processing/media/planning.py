@@ -12,7 +12,7 @@ from typing import Literal
 
 from processing.media.clock import refuse_unwritable
 from processing.media.companions import MAX_CHAPTERS, is_carried_cover
-from processing.media.encoders import LEAST_HEVC_SIDE_PX
+from processing.media.encoders import is_hevc_size
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.measured import Diagnosis
@@ -148,7 +148,7 @@ def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN, hdr
     Codec, a limit of height and a cap of the bitrate are as a person asked for; pictures too small for x265 are H.264.
     """
     width, height = planned_size(video, parameters.max_height_px)
-    is_hevc = parameters.codec == "hevc" and min(width, height) >= LEAST_HEVC_SIDE_PX
+    is_hevc = parameters.codec == "hevc" and is_hevc_size(width, height)
     return Encoding(
         codec="hevc" if is_hevc else "h264",
         width_px=width,

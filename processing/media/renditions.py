@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from processing.media.encoders import LEAST_HEVC_SIDE_PX
+from processing.media.encoders import is_hevc_size
 from processing.media.specs import Choice, Colour, Encoding, Enhancement, Plan, VideoStream
 
 RenditionName = Literal["web", "deep", "hdr"]
@@ -63,7 +63,7 @@ def segments_of(plan: Plan) -> tuple[tuple[Plan, range], ...]:
 
 def further_name(video: VideoStream, main: Encoding) -> Literal["deep", "hdr"] | None:
     """Return which rendition there is beside the main one; None where eight bits hold it all, or x265 cannot do it."""
-    if min(main.width_px, main.height_px) < LEAST_HEVC_SIDE_PX or is_too_large(video, main):
+    if not is_hevc_size(main.width_px, main.height_px) or is_too_large(video, main):
         return None
     if video.hdr != "none":
         return "hdr"

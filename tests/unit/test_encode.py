@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from processing.media.encode import SegmentEncoder, WrittenSegment, frame_of, new_deep_frame
-from processing.media.encoders import encoder_options, written_aspect
+from processing.media.encoders import encoder_options, is_hevc_size, written_aspect
 from processing.media.enhancement.planes import Planes
 from processing.media.errors import OutputMismatch, StorageFull
 from processing.media.specs import Colour, Encoding, LightLevel, MasteringDisplay
@@ -66,6 +66,18 @@ def write(path: Path, numbers: range, encoding: Encoding = ENCODING) -> WrittenS
         for number in numbers:
             encoder.encode(picture(number, encoding.bit_depth), (number + 2) * TICKS)
         return encoder.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(16, 16), (20, 20), (4096, 30), (4098, 32)])
+def test_x265_takes_small_and_narrow_pictures_whatever_the_cap(width: int, height: int, tmp_path: Path) -> None:
+    assert is_hevc_size(width, height)
+    encoding = replace(HDR, width_px=width, height_px=height, max_bitrate_kbps=200_000)
+    frame, deep = new_deep_frame(height, width)
+    for plane in deep:
+        plane[:] = 512
+    with SegmentEncoder(tmp_path / "a.mp4", encoding, RATE, [0, TICKS]) as encoder:
+        encoder.encode(frame, 2 * TICKS)
+        assert encoder.close().frames == 1
 
 
 def parts(path: Path) -> tuple[bytes, bytes]:

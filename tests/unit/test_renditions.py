@@ -55,6 +55,9 @@ DEEP = {"codec": "hevc", "pixel_format": "yuv420p10le", "bit_depth": 10, "codec_
         ({"bit_depth": 12}, "deep"),
         (DEEP | {"width_px": 14}, None),
         (DEEP | {"width_px": 5312, "height_px": 2988}, None),
+        (DEEP | {"width_px": 90, "height_px": 1920}, "deep"),
+        (DEEP | {"width_px": 90, "height_px": 1920, "parameters": Parameters(max_height_px=144)}, None),
+        (DEEP | {"width_px": 6000, "height_px": 30}, None),
     ],
 )
 def test_what_eight_bits_cannot_hold_has_a_further_rendition(stream: dict[str, object], name: str | None) -> None:
