@@ -116,7 +116,8 @@ def test_two_workers_that_share_nothing_but_a_bucket_make_the_same_bytes(
 
     def cleaned() -> bool:
         names = {key.rpartition("/")[2].split("-")[0] for key in store.keys(f"jobs/{job_id}")}
-        return names == {"after.jpg", "before.jpg", "join", "plan", "poster.jpg"}
+        stills = {"after.jpg", "before.jpg", "poster.jpg", "storyboard.jpg", "storyboard.vtt", "thumbnails.mjpeg"}
+        return names == {"join", "plan", *stills}
 
     options = swift.options() | {"location": bucket_system.folder.name}
     store = S3(Backend(**options), Scratch(tmp_path / "scratch", cap_bytes=0))

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from processing.api.urls import api
+from processing.steering import ACTS
 from tests.door import Door
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -101,10 +102,10 @@ def test_the_admin_is_for_staff_with_rights(
             "auth/user/add/",
         ):
             assert browser.get(f"/admin/{path}").status_code == status, path
-        for thing in ("source", "result", "poster", "../../../manage.py", "%2e%2e"):
+        for thing in ("source", "web", "poster", "../../../manage.py", "%2e%2e"):
             assert browser.get(f"/admin/processing/job/{job}/file/{thing}").status_code in {status, 404}, thing
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-        for path in (f"processing/job/{job}/cancel", f"processing/job/{job}/delete/"):
+        for path in (*(f"processing/job/{job}/do/{act}" for act in ACTS), f"processing/job/{job}/delete/"):
             assert browser.post(f"/admin/{path}", data=form).status_code == status, path
 
 
