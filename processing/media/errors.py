@@ -63,7 +63,7 @@ class UnsupportedContainer(SourceError):
 
 
 class UnsupportedCodec(SourceError):
-    """The video stream is encrypted or its codec has no decoder here."""
+    """The video stream is encrypted, its codec has no decoder here, or its HDR is in colours that cannot be mapped."""
 
     code = "unsupported_codec"
 

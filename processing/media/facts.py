@@ -15,6 +15,7 @@ import msgspec
 from processing.media import wire
 from processing.media.decode import DecodeTally, raw_frames
 from processing.media.durable import full_disk_is_typed, make_durable
+from processing.media.errors import UnsupportedCodec
 from processing.media.hdr_table import HDR_TRANSFERS, make_table
 from processing.media.probe import probe
 from processing.media.specs import MediaProbe, SourceFacts
@@ -31,13 +32,19 @@ def read_facts(source: Path) -> SourceFacts:
 
 
 def read_table(source: Path, probe: MediaProbe) -> str | None:
-    """Return the table of an HDR source's colours, by its first frame; None for others, or where no frame says HDR."""
+    """Return the table of an HDR source's colours, by its first frame; None for others, or where no frame says HDR.
+
+    None too where the colours cannot be mapped: whoever needs them mapped asks again and is refused.
+    """
     if probe.video.hdr == "none":
         return None
     with closing(raw_frames(source, probe.video.index, DecodeTally())) as frames:
         for frame in islice(frames, FRAMES_LOOKED_AT):
             if frame.color_trc in HDR_TRANSFERS:
-                return make_table(frame)
+                try:
+                    return make_table(frame)
+                except UnsupportedCodec:
+                    return None
     return None
 
 

@@ -7,7 +7,10 @@ Invariant: equal sources give equal tables and equal pictures on every machine: 
 
 from __future__ import annotations
 
+import errno
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from typing import cast
@@ -19,6 +22,8 @@ from av.filter.graph import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+
+from processing.media.errors import UnsupportedCodec
 
 HDR_TRANSFERS = frozenset({16, 18})
 """SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), code points of ISO/IEC 23091-2."""
@@ -38,17 +43,22 @@ Channels = NDArray[np.uint16]
 
 
 def make_table(frame: VideoFrame) -> str:
-    """Return the table for pictures of the colours and brightness of an HDR frame, as text; it takes seconds."""
+    """Return the table for pictures of the colours and brightness of an HDR frame, as text; it takes seconds.
+
+    Raises UnsupportedCodec where FFmpeg does not know the frame's matrix, as that of ICtCp or of constant luminance.
+    """
     graph = _chain(frame.width, frame.height, frame.format.name, f"w={SIDE}:h={SIDE}:flags=neighbor", CUBE_FORMAT)
-    graph.push(frame)
-    # A picture made from the frame has its colours and its brightness beside it; then every colour is put in.
-    cube = cast(VideoFrame, graph.pull())
+    with _unknown_colours_are_typed(frame):
+        graph.push(frame)
+        # A picture made from the frame has its colours and its brightness beside it; then every colour is put in.
+        cube = cast(VideoFrame, graph.pull())
     steps = np.rint(np.linspace(0, CUBE_WHITE, EDGE)).astype(np.uint16)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
     _fill(cube, np.stack([part.reshape(SIDE, SIDE) for part in (green, blue, red)]))
     graph = _chain(SIDE, SIDE, CUBE_FORMAT, MAPPING, CUBE_FORMAT)
-    graph.push(cube)
-    mapped = _channels(cast(VideoFrame, graph.pull())).astype(np.uint32)
+    with _unknown_colours_are_typed(frame):
+        graph.push(cube)
+        mapped = _channels(cast(VideoFrame, graph.pull())).astype(np.uint32)
     table = (mapped * TABLE_WHITE + CUBE_WHITE // 2) // CUBE_WHITE
     return b64encode(table.astype("<u2").tobytes()).decode()
 
@@ -72,13 +82,27 @@ class ToneMapper:
         clut.push(None)
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        """Return the frame mapped; the stamp of the result means nothing."""
+        """Return the frame mapped; the stamp of the result means nothing. Raises what `make_table` raises."""
         self._frames += 1
         # The two inputs are brought together by their stamps.
         stamp, frame.pts = frame.pts, self._frames
-        self._source.push(frame)
-        frame.pts = stamp
-        return cast(VideoFrame, self._sink.pull())
+        with _unknown_colours_are_typed(frame):
+            self._source.push(frame)
+            frame.pts = stamp
+            return cast(VideoFrame, self._sink.pull())
+
+
+@contextmanager
+def _unknown_colours_are_typed(frame: VideoFrame) -> Iterator[None]:
+    try:
+        yield
+    except av.error.OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        raise UnsupportedCodec(
+            f"HDR of matrix {frame.colorspace}, primaries {frame.color_primaries} and transfer {frame.color_trc} "
+            "cannot be mapped to an ordinary screen"
+        ) from error
 
 
 def _hald(table: str) -> VideoFrame:

@@ -29,9 +29,11 @@ PLANAR_FORMATS = {"yuv420p": frozenset({"yuv420p", "yuvj420p"}), "yuv420p10le": 
 """Formats that are the planned one already, by its name."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 """The same result on every CPU."""
-LIMITED, FULL = 1, 2
+LIMITED, FULL, ITU709 = 1, 2, 1
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 UNSPECIFIED_MATRIX = 2
+KNOWN_MATRICES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})
+"""FFmpeg refuses pictures of another, even where none is applied; so any other is named there, on both sides."""
 
 
 class Normaliser:
@@ -80,17 +82,19 @@ class Normaliser:
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         """Convert to 4:2:0; equal ranges on both sides leave code values alone, grey ones are always read as full."""
         source_range = target_range = FULL if self._is_full_range or _is_grey(frame.format) else LIMITED
-        matrix = None
+        source_matrix = target_matrix = _stand_in(frame)
         if frame.format.is_rgb:
-            source_range, matrix = FULL, self._encoding.colour.matrix
-            target_range = FULL if self._is_full_range else LIMITED
+            source_range, target_range = FULL, FULL if self._is_full_range else LIMITED
+            matrix = self._encoding.colour.matrix
+            target_matrix = matrix if matrix != UNSPECIFIED_MATRIX else None
         return self._reformatter.reformat(
             frame,
             format=self._format,
             interpolation=EXACT,
             src_color_range=source_range,
             dst_color_range=target_range,
-            dst_colorspace=matrix if matrix != UNSPECIFIED_MATRIX else None,
+            src_colorspace=source_matrix,
+            dst_colorspace=target_matrix,
         )
 
     def _resized(self, frame: VideoFrame) -> VideoFrame:
@@ -104,6 +108,8 @@ class Normaliser:
             interpolation=EXACT,
             src_color_range=code_range,
             dst_color_range=code_range,
+            src_colorspace=_stand_in(frame),
+            dst_colorspace=_stand_in(frame),
         )
 
     def _tone_mapped(self, frame: VideoFrame) -> VideoFrame:
@@ -132,6 +138,11 @@ def top_down(frame: VideoFrame) -> VideoFrame:
     graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
     graph.push(frame)
     return cast(VideoFrame, graph.pull())
+
+
+def _stand_in(frame: VideoFrame) -> int | None:
+    """Return the matrix to name for a picture whose own one FFmpeg does not know; None where it does."""
+    return None if frame.colorspace in KNOWN_MATRICES else ITU709
 
 
 def _is_grey(pixel_format: VideoFormat) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from operator import itemgetter
@@ -27,6 +27,7 @@ from processing.media.measures import picture_area
 from processing.media.pictures import Normaliser
 from processing.media.planning import choose_encoding
 from processing.media.receipts import Stills, Storyboard
+from processing.media.renditions import own_colour
 from processing.media.shown import Picture, shown, small, write_still
 from processing.media.sources import open_source, packets_of, picture_stream
 from processing.media.specs import Encoding, Plan, Segment, SourceFacts
@@ -95,11 +96,15 @@ def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Sti
     Its clock begins with the first picture, as its duration does: a recording may be stamped with the time of day.
     """
     cv2.setNumThreads(1)
-    timeline, encoding = facts.timeline, choose_encoding(facts.probe.video, hdr_table=facts.hdr_table)
+    timeline, video = facts.timeline, facts.probe.video
+    encoding = choose_encoding(video, hdr_table=facts.hdr_table)
+    if video.hdr != "none" and facts.hdr_table is None:
+        # Colours that cannot be mapped are shown as they are: pale, but better than no picture.
+        encoding = replace(encoding, colour=own_colour(video))
     keyframes = timeline.keyframes if timeline.identity == "pts" else ()
     found = _Footage(
         path=source,
-        stream_index=facts.probe.video.index,
+        stream_index=video.index,
         time_base=timeline.time_base,
         pts=timeline.pts,
         keyframes=tuple(timeline.pts[index] for index in keyframes),

@@ -9,11 +9,13 @@ import pytest
 
 from processing.media import facts as facts_module
 from processing.media import wire
+from processing.media.errors import UnsupportedCodec
 from processing.media.facts import known_facts, read_facts, write_facts
 from processing.media.operations import OPERATIONS
-from processing.media.requests import DiagnoseRequest, MetadataRequest, PlanRequest
+from processing.media.requests import DiagnoseRequest, MetadataRequest, PlanRequest, SourceStillsRequest
 from processing.media.specs import Plan
 from tests.clips import make_clip
+from tests.unit.test_encode import HDR, write
 
 
 @pytest.fixture
@@ -43,6 +45,22 @@ def test_a_timeline_is_proved_once(source: Path, tmp_path: Path, monkeypatch: py
     write_facts(replace(facts, timeline=replace(facts.timeline, repaired=7)), written)
     monkeypatch.setattr(facts_module, "read_timeline", pytest.fail)
     assert wire.from_json(_planned(source, tmp_path, str(written)), Plan).timeline.repaired == 7
+
+
+@pytest.mark.parametrize(("transfer", "matrix"), [(16, 14), (18, 10)], ids=["ICtCp", "constant luminance"])
+def test_hdr_that_cannot_be_mapped_has_metadata_and_stills_but_no_plan(
+    transfer: int, matrix: int, tmp_path: Path
+) -> None:
+    source = tmp_path / "a.mp4"
+    write(source, range(8), replace(HDR, colour=replace(HDR.colour, transfer=transfer, matrix=matrix)))
+    written = str(tmp_path / "facts.json")
+    found = OPERATIONS["metadata"].function(MetadataRequest(source=str(source), output=written), lambda frames: None)
+    assert found.probe.video.colour.matrix == matrix
+    stills = SourceStillsRequest(source=str(source), output=str(tmp_path / "stills"), facts=written)
+    poster = OPERATIONS["source_stills"].function(stills, lambda frames: None).poster
+    assert (poster.width_px, poster.height_px) == (96, 160)
+    with pytest.raises(UnsupportedCodec, match=f"HDR of matrix {matrix}.* cannot be mapped"):
+        _planned(source, tmp_path, written)
 
 
 def test_facts_of_another_version_are_read_again(source: Path, tmp_path: Path) -> None:

@@ -61,6 +61,16 @@ def test_other_formats_keep_their_luma(pixel_format: str, colour_range: str) -> 
     assert [plane.shape for plane in planes] == [(48, 64), (24, 32), (24, 32)]
 
 
+@pytest.mark.parametrize("matrix", [1, 8, 10, 14])
+def test_code_values_do_not_depend_on_the_matrix(matrix: int) -> None:
+    for width in (64, 128):
+        frame = frame_of("yuv422p10le", width=width)
+        wanted = Normaliser(encoding_of()).planes(frame)
+        frame.colorspace = matrix
+        found = Normaliser(encoding_of(matrix=matrix)).planes(frame)
+        assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
 def test_grey_keeps_its_code_values() -> None:
     luma = draw(5, Clip(width=64, height=48))[0]
     planes = Normaliser(encoding_of(range="limited")).planes(av.VideoFrame.from_ndarray(luma, format="gray"))

@@ -22,7 +22,7 @@ const EVENTS = {
 const ERRORS = {
   empty_file: "The file is empty.",
   unsupported_container: "This is no video file that can be read here, whatever its name says.",
-  unsupported_codec: "The video is encrypted, or in a format that cannot be decoded here.",
+  unsupported_codec: "The video is encrypted, or in a format or colours that cannot be read here.",
   no_video_stream: "There is no moving picture in this file.",
   foreign_reference: "This file only refers to other files. Please send the video itself.",
   truncated: "The file breaks off before its first picture. It may not have been copied whole.",
