@@ -17,7 +17,7 @@ from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.renditions import HEVC_CRF_OFFSET, deep_encoding, further_name, is_too_large
+from processing.media.renditions import HEVC_CRF_OFFSET, RGB_MATRIX, deep_encoding, further_name, is_rgb, is_too_large
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
@@ -31,7 +31,6 @@ BT709 = 1
 PLAYABLE_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 PLAYABLE_PROFILES = frozenset({"Constrained Baseline", "Baseline", "Main", "High"})
 INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
-RGB_MATRIX = 0
 
 
 def make_plan(
@@ -181,7 +180,7 @@ def output_colour(video: VideoStream) -> Colour:
     if video.hdr != "none":
         return Colour(range="limited", primaries=BT709, transfer=BT709, matrix=BT709)
     colour = video.colour
-    if colour.matrix == RGB_MATRIX or _is_rgb(video.pixel_format):
+    if colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return Colour(range="limited", primaries=colour.primaries, transfer=colour.transfer, matrix=BT709)
     return colour
 
@@ -233,12 +232,8 @@ def _warnings(
     return (*timeline.warnings, *(code for code, holds in found.items() if holds))
 
 
-def _is_rgb(pixel_format: str) -> bool:
-    return pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))
-
-
 def _loses_chroma(pixel_format: str) -> bool:
-    return _is_rgb(pixel_format) or any(mark in pixel_format for mark in ("422", "444", "440", "nv16", "nv24"))
+    return is_rgb(pixel_format) or any(mark in pixel_format for mark in ("422", "444", "440", "nv16", "nv24"))
 
 
 def _has_alpha(pixel_format: str) -> bool:

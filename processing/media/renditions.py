@@ -100,6 +100,11 @@ def in_own_values(enhancement: Enhancement) -> Enhancement:
 
 def own_colour(video: VideoStream) -> Colour:
     """Return the colour description under which HDR stays HDR: the source's, with a YUV matrix for RGB."""
-    if video.colour.matrix == RGB_MATRIX:
+    if video.colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return replace(video.colour, range="limited", matrix=BT2020_MATRIX)
     return video.colour
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Return whether pictures of a format are RGB, whatever matrix their file names: many name none."""
+    return pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))

@@ -77,6 +77,13 @@ def test_the_further_one_is_as_the_source_is() -> None:
     assert not {"hdr_tone_mapped", "bit_depth_reduced"} & set(hdr.warnings)
 
 
+@pytest.mark.parametrize(("pixel_format", "matrix"), [("gbrp10le", 2), ("gbrp10le", 0), ("yuv444p10le", 0)])
+def test_hdr_in_rgb_is_written_in_limited_range_by_the_matrix_of_bt2020(pixel_format: str, matrix: int) -> None:
+    colour = Colour(range="full", primaries=9, transfer=16, matrix=matrix)
+    plan = plan_of(codec="ffv1", pixel_format=pixel_format, bit_depth=10, hdr="pq", colour=colour)
+    assert plan.further[0].encoding.colour == HDR10
+
+
 @pytest.mark.parametrize(
     ("changes", "video"),
     [
