@@ -221,6 +221,7 @@ class Step(models.Model):
                 condition=Q(state="queued", paused=False),
             ),
             models.Index(fields=("lease_until",), name="step_leased", condition=Q(state="running")),
+            models.Index(fields=("hinted_at",), name="step_hinted", condition=Q(state="queued")),
         )
         constraints = (
             models.UniqueConstraint(fields=("job", "epoch", "kind", "index"), name="step_once"),
