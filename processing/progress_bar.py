@@ -26,11 +26,10 @@ WORDS = {
 
 
 class ProgressBar:
-    """A progress bar on `stream`, silent where that is no terminal."""
+    """A progress bar on `stream`, silent where that is no terminal, or where there is none (None: it was closed)."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._is_silent = not stream.isatty()
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream if stream is not None and stream.isatty() else None
         self._stage = ""
         self._began = self._drawn = 0.0
 
@@ -40,7 +39,7 @@ class ProgressBar:
         is_new = progress.stage != self._stage
         if is_new:
             self._stage, self._began = progress.stage, now
-        if self._is_silent or (now - self._drawn < LEAST_INTERVAL_SECONDS and not is_new):
+        if self._stream is None or (now - self._drawn < LEAST_INTERVAL_SECONDS and not is_new):
             return
         self._drawn = now
         width = shutil.get_terminal_size().columns - 1
@@ -49,7 +48,7 @@ class ProgressBar:
 
     def clear(self) -> None:
         """Leave the terminal as it was."""
-        if not self._is_silent and self._stage:
+        if self._stream is not None and self._stage:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 

@@ -124,7 +124,9 @@ class _Search:
     def _places(self, keyframe: int, stop: int) -> Generator[_Place, None, None]:
         """Yield what frames from a keyframe on, before `stop`, look like; _TooMuch where they cannot be reached."""
         pts = self._timeline.pts
-        stream, wanted = self._probe.video.index, pts[keyframe:stop]
+        # Where a packet is half a picture, what is asked for by its packet would be that half.
+        is_one_each = self._timeline.frames_from_decode is None
+        stream, wanted = self._probe.video.index, pts[keyframe:stop] if is_one_each else ()
         seek = pts[keyframe] if keyframe else None
         seen = 0
         with closing(raw_frames(self._path, stream, DecodeTally(), seek_pts=seek, wanted=wanted)) as frames:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from processing.media.encoders import pixel_format
 from processing.media.enhancement.planes import DeepPlanes, Planes, rounded_to_eight
+from processing.media.formats import is_rgb
 from processing.media.hdr_table import HDR_TRANSFERS, ToneMapper, make_table
 from processing.media.sizes import even
 from processing.media.specs import Encoding
@@ -83,7 +84,7 @@ class Normaliser:
         """Convert to 4:2:0; equal ranges on both sides leave code values alone, grey ones are always read as full."""
         source_range = target_range = FULL if self._is_full_range or _is_grey(frame.format) else LIMITED
         source_matrix = target_matrix = _stand_in(frame)
-        if frame.format.is_rgb:
+        if is_rgb(frame.format.name):
             source_range, target_range = FULL, FULL if self._is_full_range else LIMITED
             matrix = self._encoding.colour.matrix
             target_matrix = matrix if matrix != UNSPECIFIED_MATRIX else None
@@ -146,7 +147,7 @@ def _stand_in(frame: VideoFrame) -> int | None:
 
 
 def _is_grey(pixel_format: VideoFormat) -> bool:
-    return len(pixel_format.components) <= 2 and not pixel_format.is_rgb
+    return len(pixel_format.components) <= 2 and not is_rgb(pixel_format.name)
 
 
 def _view(plane: VideoPlane, kind: type[Sample]) -> NDArray[Sample]:

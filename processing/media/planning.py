@@ -15,9 +15,10 @@ from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.encoders import is_hevc_size
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
+from processing.media.formats import has_alpha, is_rgb, is_xyz, loses_chroma
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.renditions import HEVC_CRF_OFFSET, RGB_MATRIX, deep_encoding, further_name, is_rgb, is_too_large
+from processing.media.renditions import HEVC_CRF_OFFSET, RGB_MATRIX, deep_encoding, further_name, is_too_large
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
@@ -27,7 +28,7 @@ LEAST_TICKS_PER_SECOND = 10_000
 """MP4 writers double a coarser time scale until it is this fine; here it is done before, so that ticks stay known."""
 FAITHFUL_CRF = 17.0
 """For pictures that are only brought to a form browsers play: VMAF 95 and more; 20 misses it by one."""
-BT709 = 1
+BT709, GAMMA_22 = 1, 4
 PLAYABLE_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 PLAYABLE_PROFILES = frozenset({"Constrained Baseline", "Baseline", "Main", "High"})
 INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
@@ -176,9 +177,11 @@ def _as_asked(encoding: Encoding, parameters: Parameters, *, faithful: bool) -> 
 
 
 def output_colour(video: VideoStream) -> Colour:
-    """Return the colour description of the result: the source's, BT.709 for HDR, with a YUV matrix for RGB."""
+    """Return the colour description of the result: the source's, BT.709 for HDR and XYZ, with a YUV matrix for RGB."""
     if video.hdr != "none":
         return Colour(range="limited", primaries=BT709, transfer=BT709, matrix=BT709)
+    if is_xyz(video.pixel_format):
+        return Colour(range="limited", primaries=BT709, transfer=GAMMA_22, matrix=BT709)
     colour = video.colour
     if colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return Colour(range="limited", primaries=colour.primaries, transfer=colour.transfer, matrix=BT709)
@@ -216,8 +219,8 @@ def _warnings(
         "hdr_tone_mapped": video.hdr != "none" and not is_copy and encoding.colour.transfer != video.colour.transfer,
         "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
         "bit_depth_reduced": video.bit_depth > encoding.bit_depth and not is_copy,
-        "chroma_reduced": not is_copy and _loses_chroma(video.pixel_format),
-        "alpha_dropped": not is_copy and _has_alpha(video.pixel_format),
+        "chroma_reduced": not is_copy and loses_chroma(video.pixel_format),
+        "alpha_dropped": not is_copy and has_alpha(video.pixel_format),
         "size_padded": not is_copy and (encoding.width_px > video.width_px or encoding.height_px > video.height_px),
         "enhancement_stepped_down": bool(enhancement.stepped_down),
         "interlaced_kept": diagnosis.is_interlaced and not has_deinterlacing(enhancement),
@@ -230,11 +233,3 @@ def _warnings(
         "data_dropped": any(stream.kind in {"data", "attachment", "unknown"} for stream in probe.other),
     }
     return (*timeline.warnings, *(code for code, holds in found.items() if holds))
-
-
-def _loses_chroma(pixel_format: str) -> bool:
-    return is_rgb(pixel_format) or any(mark in pixel_format for mark in ("422", "444", "440", "nv16", "nv24"))
-
-
-def _has_alpha(pixel_format: str) -> bool:
-    return pixel_format.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16"))

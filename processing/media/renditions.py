@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from processing.media.encoders import is_hevc_size
+from processing.media.formats import is_rgb
 from processing.media.specs import Choice, Colour, Encoding, Enhancement, Plan, VideoStream
 
 RenditionName = Literal["web", "deep", "hdr"]
@@ -103,8 +104,3 @@ def own_colour(video: VideoStream) -> Colour:
     if video.colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return replace(video.colour, range="limited", matrix=BT2020_MATRIX)
     return video.colour
-
-
-def is_rgb(pixel_format: str) -> bool:
-    """Return whether pictures of a format are RGB, whatever matrix their file names: many name none."""
-    return pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))

@@ -7,12 +7,14 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from processing.media import exposure
+from processing.media.decode import raw_frames
 from processing.media.diagnosis import diagnose
 from processing.media.enhancement.enhancer import Enhancer
 from processing.media.enhancement.planes import Planes, new_planes
@@ -55,6 +57,26 @@ def test_a_cut_is_found_to_the_frame(tmp_path: Path) -> None:
     assert (first.pts, second.pts) == (0, 73 * TICK)
     assert not second.is_blended
     assert first.median_luma < 60 < 90 < second.median_luma
+
+
+def test_pictures_of_more_than_one_packet_are_decoded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where fields have packets of their own, the first one alone is half a picture: no packets are counted then."""
+    asked = []
+
+    def recorded(*arguments: Any, **words: Any) -> Any:
+        asked.append(words["wanted"])
+        return raw_frames(*arguments, **words)
+
+    monkeypatch.setattr(exposure, "raw_frames", recorded)
+    path = clip(tmp_path / "cut.mp4", lambda number: 0.25 if number < 73 else 0.9)
+    header = probe(path)
+    timeline = read_timeline(path, header)
+    proved = diagnose(path, header, timeline).exposure
+    assert all(asked)
+    asked.clear()
+    assert diagnose(path, header, replace(timeline, frames_from_decode=FRAMES)).exposure == proved
+    assert asked
+    assert not any(asked)
 
 
 def test_a_drift_is_followed_by_and_by(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from processing.media.local_job import Progress
+from processing.media.local_job import LocalJob, LocalResult, Progress
 from processing.progress_bar import ProgressBar, line
 from tests.clips import make_clip, read_numbers
 
@@ -57,6 +58,16 @@ def test_enhance_says_what_it_did(source: Path, tmp_path: Path, capsys: pytest.C
         (["in.mp4", "there.mp4"], 2, "--overwrite replaces it"),
         (["in.mp4", "nowhere/out.mp4"], 2, "there is no folder nowhere"),
         (["there.mp4", "out.mp4"], 1, "unsupported_container"),
+        ([".", "out.mp4"], 2, r"\. is a folder"),
+        (["/dev/null", "out.mp4"], 2, "/dev/null is no regular file"),
+        (["in.mp4", "/dev/null", "--overwrite"], 2, "/dev/null is no regular file"),
+        (["in.mp4", "a\x1b[2J\n/out.mp4"], 2, r"there is no folder a\\x1b\[2J\\n"),
+        (["in.mp4", "out.mp4", "--compare", "out.mp4"], 2, "out.mp4 is asked for twice"),
+        (["in.mp4", "out.mp4", "--compare", "in.mp4"], 2, "in.mp4 is the source"),
+        (["in.mp4", "out.mp4", "--compare", "nowhere/out.png"], 2, "there is no folder nowhere"),
+        (["in.mp4", "out.mp4", "--compare", "there.mp4"], 2, "there.mp4 is there already"),
+        (["in.mp4", f"{'é' * 126}.mp4"], 2, "is too long"),
+        (["in.mp4", "\udcff.mp4"], 2, r"the name \\udcff.mp4 is not valid UTF-8"),
         (["in.mp4", "out.mp4", "--strength", "3"], 2, "strength: Must be 0 to 2 times"),
         (["in.mp4", "out.mp4", "--preset", "best"], 2, "invalid choice"),
         (["in.mp4", "out.mp4", "--preset", "metadata-only"], 2, "manage.py probe"),
@@ -96,7 +107,8 @@ def test_an_interrupted_enhance_leaves_nothing(tmp_path: Path) -> None:
             assert time.monotonic() < give_up
             time.sleep(0.01)
         zygotes = children_of(process.pid)
-        process.send_signal(signal.SIGINT)
+        for ending in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):  # impatience
+            process.send_signal(ending)
         _, told = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 130
     assert told.strip() == "CommandError: interrupted, nothing was written"
@@ -140,9 +152,7 @@ def test_overwriting_leaves_no_rendition_of_an_earlier_run(source: Path, tmp_pat
     assert read_numbers(source) == read_numbers(tmp_path / "out.mp4") == list(range(60))
 
 
-def test_an_interrupt_comes_before_all_files_are_in_place_or_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_that_comes_too_late_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=12, pixel_format="yuv420p10le")
     replace, rmtree = Path.replace, shutil.rmtree
 
@@ -150,19 +160,49 @@ def test_an_interrupt_comes_before_all_files_are_in_place_or_after(
         os.kill(os.getpid(), signal.SIGINT)
         return replace(path, target)
 
+    def interrupted_rmtree(path: Path) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        rmtree(path)
+
     monkeypatch.setattr(Path, "replace", interrupted_replace)
+    monkeypatch.setattr(shutil, "rmtree", interrupted_rmtree)
     call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.deep.mp4", "out.mp4"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def interrupted_rmtree(path: Path) -> None:
-        rmtree(path)
-        os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Path, "replace", replace)
-    monkeypatch.setattr(shutil, "rmtree", interrupted_rmtree)
-    with pytest.raises(CommandError, match=r"^interrupted, written: \S+/out.mp4, \S+/out.deep.mp4$") as caught:
-        call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0", "--overwrite")
-    assert caught.value.returncode == 130
+def test_all_files_can_lie_on_different_disks(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is ever moved but within one folder, whatever is mounted there."""
+    replace = Path.replace
+    (tmp_path / "pictures").mkdir()
+
+    def replace_on_one_disk(path: Path, target: Path) -> Path:
+        if path.parent.parent != target.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path), None, str(target))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_on_one_disk)
+    picture = tmp_path / "pictures" / "out.png"
+    call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0", "--compare", str(picture))
+    assert [path.name for path in picture.parent.iterdir()] == ["out.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "pictures"]
+
+
+def test_what_came_into_the_way_meanwhile_is_not_replaced(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = LocalJob.run
+
+    def overtaken(job: LocalJob, **words: object) -> LocalResult:
+        result = run(job, **words)  # type: ignore[arg-type]
+        (tmp_path / "out.mp4").write_text("of another run")
+        return result
+
+    monkeypatch.setattr(LocalJob, "run", overtaken)
+    with pytest.raises(CommandError, match=r"out.mp4 is there already; --overwrite replaces it"):
+        call_command("enhance", source, tmp_path / "out.mp4", "--strength", "0")
+    assert (tmp_path / "out.mp4").read_text() == "of another run"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
 def children_of(pid: int) -> list[int]:

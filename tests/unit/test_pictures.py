@@ -12,8 +12,10 @@ from av.filter.graph import Graph
 
 from processing.media.hdr_table import MAPPING, ToneMapper, make_table
 from processing.media.pictures import Normaliser
+from processing.media.planning import choose_encoding
 from processing.media.specs import Colour, Encoding
 from tests.clips import Clip, draw
+from tests.unit.pictures import media_probe
 
 
 def frame_of(pixel_format: str, width: int = 64, height: int = 48) -> av.VideoFrame:
@@ -86,6 +88,26 @@ def test_rgb_gets_the_matrix_of_the_encoding() -> None:
     assert abs(int(planes.y[10, 10]) - 63) <= 1
     assert abs(int(planes.u[10, 10]) - 102) <= 1
     assert abs(int(planes.v[10, 10]) - 240) <= 1
+
+
+def red(pixel_format: str) -> av.VideoFrame:
+    if pixel_format == "pal8":
+        palette = np.zeros((256, 4), np.uint8)
+        palette[7] = (255, 255, 0, 0)
+        return av.VideoFrame.from_ndarray((np.full((48, 64), 7, np.uint8), palette), format="pal8")
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[..., 0] = 255
+    return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "bgr0", "gbrp10le", "pal8", "xyz12le"])
+def test_the_matrix_that_is_named_is_the_one_that_is_used(pixel_format: str) -> None:
+    """Also where the file names none, and where FFmpeg does not call RGB what is made of RGB."""
+    video = media_probe(pixel_format=pixel_format, width_px=64, height_px=48, colour=Colour()).video
+    encoding = choose_encoding(video)
+    assert (encoding.colour.range, encoding.colour.matrix) == ("limited", 1)
+    planes = Normaliser(encoding).planes(red(pixel_format))
+    assert np.abs(np.array([int(plane[10, 10]) for plane in planes]) - (63, 102, 240)).max() <= 1
 
 
 def test_a_size_that_changes_is_scaled_and_counted() -> None:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
-import tempfile
 import time
 from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from processing.interrupts import interruptible
 from processing.media import wire
-from processing.media.errors import MediaError
+from processing.media.errors import MediaError, StorageFull
 from processing.media.local_job import LocalJob, LocalResult
 from processing.media.parameters import PARAMETERS, BadParameters, Parameter, Parameters, checked
 from processing.media.process.launcher import MediaProcesses
-from processing.media.requests import FURTHER_RENDITIONS, METADATA_ONLY, PRESET_NAMES, Planned, file_name
+from processing.media.requests import FURTHER_RENDITIONS, METADATA_ONLY, PRESET_NAMES, file_name
+from processing.outputs import Unusable, check_outputs, check_source, put_in_place, say, scratch_beside, told
 from processing.progress_bar import ProgressBar
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
@@ -60,53 +59,67 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Enhance; each failure is one sentence."""
-        source, output, picture = options["source"], options["output"], options["compare"]
-        overwrite = options["overwrite"]
-        if not source.is_file():
-            raise CommandError(f"there is no file {source}", returncode=UNUSABLE)
-        _check_outputs(source, [path for path in (output, picture) if path], overwrite=overwrite)
-        parameters = _wanted(options)
-
-        def planned(found: Planned) -> None:
-            _check_outputs(source, [_beside(output, name) for name in found.further], overwrite=overwrite)
-
+        source, output = options["source"], options["output"]
         written: list[Path] = []
-        before = signal.signal(signal.SIGTERM, _interrupt)
         bar = ProgressBar(sys.stderr)
         began = time.monotonic()
         try:
-            with (
-                _scratch(output) as folder,
-                MediaProcesses(address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES) as processes,
-            ):
-                job = LocalJob(processes, source, folder, slots=_cores(), on_progress=bar.show)
-                result = job.run(
-                    preset=options["preset"],
-                    parameters=parameters,
-                    strip_tags=options["strip_tags"],
-                    with_deep=options["deep"],
-                    on_planned=planned,
-                )
-                moves = [] if picture is None else [(job.compare(), picture)]
-                moves += [(result.path, output)]
-                moves += [(path, _beside(output, name)) for name, path in result.further.items()]
-                stale = _stale(source, output, set(result.further)) if overwrite else []
-                _put_in_place(moves, stale, written)
+            result = _enhanced(options, bar, written)
+        except Unusable as error:
+            raise CommandError(str(error), returncode=UNUSABLE) from error
         except MediaError as error:
-            raise CommandError(f"{source}: {error.detail} ({error.code})", returncode=FAILED) from error
+            about = output.absolute().parent if isinstance(error, StorageFull) else source
+            raise CommandError(f"{told(about)}: {error.detail} ({error.code})", returncode=FAILED) from error
         except OSError as error:
+            named = error.filename if isinstance(error.filename, str) else str(output)
             after = f" ({_listed(written)})" if written else ""
-            raise CommandError(f"{output}: {error.strerror or error}{after}", returncode=FAILED) from error
+            raise CommandError(f"{told(Path(named))}: {error.strerror or error}{after}", returncode=FAILED) from error
         except KeyboardInterrupt:
-            bar.clear()
-            raise CommandError(f"interrupted, {_listed(written)}", returncode=INTERRUPTED) from None
+            raise CommandError("interrupted, nothing was written", returncode=INTERRUPTED) from None
         finally:
             bar.clear()
-            signal.signal(signal.SIGTERM, before)
         seconds = time.monotonic() - began
-        self.stdout.write(
-            json.dumps(document(result, seconds), indent=2) if options["json"] else _told(result, seconds)
-        )
+        say(self.stdout, json.dumps(document(result, seconds), indent=2) if options["json"] else _told(result, seconds))
+
+
+def _enhanced(options: dict[str, Any], bar: ProgressBar, written: list[Path]) -> LocalResult:
+    """Check what is asked for, do it, and put the files in place, each added to `written`."""
+    source, output, picture = options["source"], options["output"], options["compare"]
+    overwrite = options["overwrite"]
+
+    def check(further: Iterable[str]) -> None:
+        paths = [output, *([picture] if picture else []), *(_beside(output, name) for name in further)]
+        check_outputs(source, paths, overwrite=overwrite)
+
+    check_source(source)
+    check(())
+    parameters = _wanted(options)
+    with (
+        interruptible() as ignore_signals,
+        scratch_beside(output) as folder,
+        scratch_beside(picture) if picture else nullcontext() as picture_folder,
+        MediaProcesses(address_space_bytes=settings.VIDEOPROC_MEDIA_ADDRESS_SPACE_BYTES) as processes,
+    ):
+        try:
+            job = LocalJob(processes, source, folder, slots=_cores(), on_progress=bar.show)
+            result = job.run(
+                preset=options["preset"],
+                parameters=parameters,
+                strip_tags=options["strip_tags"],
+                with_deep=options["deep"],
+                on_planned=lambda planned: check(planned.further),
+            )
+            moves = [(result.path, output)]
+            moves += [(path, _beside(output, name)) for name, path in result.further.items()]
+            if picture_folder is not None:
+                # It may lie on another disk, where nothing can be moved to.
+                moves.append((shutil.copyfile(job.compare(), picture_folder / "comparison.png"), picture))
+        finally:
+            # What is left takes no time, and half of it would be half a result, or files left behind.
+            ignore_signals()
+        check(result.further)
+        put_in_place(moves, _stale(source, output, set(result.further)) if overwrite else [], written)
+    return result
 
 
 def document(result: LocalResult, seconds: float) -> dict[str, Any]:
@@ -134,9 +147,18 @@ def _told(result: LocalResult, seconds: float) -> str:
     sound = ", ".join(f"{track.codec} {track.mode}" for track in receipt.audio) or "no sound"
     rows += [f"  beside it {more.rendition}: {more.codec} in {more.bit_depth} bits" for more in receipt.further]
     rate = receipt.frames_out / seconds
-    rows.append(f"  {receipt.frames_out} frames, {receipt.width_px}x{receipt.height_px}, {sound}")
+    rows.append(f"  {_count(result)}, {receipt.width_px}x{receipt.height_px}, {sound}")
     rows.append(f"  {seconds:.1f} s, {rate:.1f} frames/s, {result.metadata.duration_seconds / seconds:.2f} x real time")
     return "\n".join(rows)
+
+
+def _count(result: LocalResult) -> str:
+    """Return how many frames there are, and of how many, where some are missing."""
+    frames, warnings = result.receipt.frames_out, _warnings(result)
+    promised = result.planned.frames_total
+    if "fewer_frames_than_declared" in warnings:
+        promised = max(promised, result.metadata.frames_from_header or 0)
+    return f"{frames} frames of {promised}" if frames < promised else f"{frames} frames"
 
 
 def _warnings(result: LocalResult) -> list[str]:
@@ -154,16 +176,6 @@ def _wanted(options: dict[str, Any]) -> Parameters:
         raise CommandError(str(error), returncode=UNUSABLE) from error
 
 
-def _check_outputs(source: Path, outputs: list[Path], *, overwrite: bool) -> None:
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise CommandError(f"there is no folder {path.parent}", returncode=UNUSABLE)
-        if path.exists() and (path.is_dir() or path.samefile(source)):
-            raise CommandError(f"{path} is the source or a folder", returncode=UNUSABLE)
-        if path.exists() and not overwrite:
-            raise CommandError(f"{path} is there already; --overwrite replaces it", returncode=UNUSABLE)
-
-
 def _beside(output: Path, rendition: str) -> Path:
     return Path(file_name(str(output), rendition))
 
@@ -177,34 +189,7 @@ def _stale(source: Path, output: Path, made: set[str]) -> list[Path]:
 
 
 def _listed(written: list[Path]) -> str:
-    return f"written: {', '.join(map(str, written))}" if written else "nothing was written"
-
-
-def _put_in_place(moves: list[tuple[Path, Path]], stale: list[Path], written: list[Path]) -> None:
-    """Move each file where it belongs, telling `written`, and remove what is stale.
-
-    No interrupt is taken between the moves: they take no time, and half of them would be no result.
-    """
-    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        for made, path in moves:
-            made.replace(path)
-            written.append(path)
-        for path in stale:
-            path.unlink()
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _scratch(output: Path) -> Iterator[Path]:
-    """Make a folder beside the output, so that the result is moved into place in one step, and remove it again."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    return f"written: {', '.join(map(told, written))}" if written else "nothing was written"
 
 
 def _cores() -> int:
@@ -222,7 +207,3 @@ def _add_parameter(parser: ArgumentParser, parameter: Parameter) -> None:
         told = f"{parameter.sentence} {parameter.range[0].upper()}{parameter.range[1:]}."
         kind = int if parameter.kind == "integer" else float
         parser.add_argument(option, type=kind, metavar=parameter.kind.upper(), default=None, help=told)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -15,6 +15,7 @@ from processing.media.errors import MediaError
 from processing.media.process.launcher import MediaProcesses
 from processing.media.requests import Metadata, MetadataRequest
 from processing.media.specs import MediaProbe, VideoStream
+from processing.outputs import Unusable, check_source, say, told
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
 
@@ -33,19 +34,20 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Probe and scan the file."""
         file: Path = options["file"]
-        if not file.is_file():
-            raise CommandError(f"there is no file {file}", returncode=UNUSABLE)
         try:
+            check_source(file)
             with MediaProcesses() as processes:
                 metadata = processes.run("metadata", MetadataRequest(source=str(file.absolute())), Metadata)
+        except Unusable as error:
+            raise CommandError(str(error), returncode=UNUSABLE) from error
         except MediaError as error:
-            raise CommandError(f"{file}: {error.detail} ({error.code})", returncode=FAILED) from error
+            raise CommandError(f"{told(file)}: {error.detail} ({error.code})", returncode=FAILED) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted", returncode=INTERRUPTED) from None
         if options["json"]:
-            self.stdout.write(json.dumps(wire.to_builtins(metadata), indent=2))
+            say(self.stdout, json.dumps(wire.to_builtins(metadata), indent=2))
         else:
-            self.stdout.write("\n".join(f"{name:<11} {words}" for name, words in _lines(metadata)))
+            say(self.stdout, "\n".join(f"{name:<11} {words}" for name, words in _lines(metadata)))
 
 
 def _lines(metadata: Metadata) -> Iterator[tuple[str, str]]:
