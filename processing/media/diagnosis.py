@@ -36,7 +36,8 @@ from processing.media.planning import INTERLACED_ORDERS, choose_encoding
 from processing.media.renditions import deep_encoding
 from processing.media.specs import Encoding, MediaProbe, Timeline
 
-MOST_RUNS = 8
+MOST_RUNS, LEAST_RUNS, SECONDS_PER_RUN = 8, 4, 2
+"""A short video would else spend a good part of its time on being looked at."""
 MOST_THREADS = 4
 MOST_RUNS_HDR = 3
 """Mapping HDR to an ordinary screen takes longer than measuring."""
@@ -97,13 +98,14 @@ def look(
     if in_own_values:
         encoding = deep_encoding(encoding, probe.video)
     # Stamps that were mended are no guide for a seek.
-    places = run_starts(timeline, _most_runs(probe)) if timeline.identity == "pts" else []
+    most_runs = _most_runs(probe, timeline)
+    places = run_starts(timeline, most_runs) if timeline.identity == "pts" else []
     with ThreadPoolExecutor(_threads()) as pool:
         looks = pool.map(lambda place: _look(path, probe, encoding, timeline, *place), places)
         seen = [run for found in looks for run in found]
     if not seen:
         # Seeking leads nowhere here.
-        seen = _look(path, probe, encoding, None, 0, _most_runs(probe))
+        seen = _look(path, probe, encoding, None, 0, most_runs)
     if not seen:
         raise Damaged("not one frame could be decoded")
     kept = seen[:: ceil(len(seen) / MOST_SAMPLES)]
@@ -220,8 +222,11 @@ def run_starts(timeline: Timeline, most_runs: int = MOST_RUNS) -> list[tuple[int
     return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in picked]
 
 
-def _most_runs(probe: MediaProbe) -> int:
-    return MOST_RUNS if probe.video.hdr == "none" else MOST_RUNS_HDR
+def _most_runs(probe: MediaProbe, timeline: Timeline) -> int:
+    if probe.video.hdr != "none":
+        return MOST_RUNS_HDR
+    seconds = (timeline.pts[-1] - timeline.pts[0]) * timeline.time_base
+    return min(max(ceil(seconds / SECONDS_PER_RUN), LEAST_RUNS), MOST_RUNS)
 
 
 def _threads() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from processing.media.measures import (
     percentile,
     picture_area,
     signature,
+    value_counts,
 )
 
 NOISE_MARGIN = 3
@@ -148,12 +150,12 @@ def _cut(planes: Planes, top: int, bottom: int, left: int, right: int) -> Planes
 
 def _histogram(picture: Planes, black: int) -> NDArray[np.int64]:
     quarter = picture.y[::2, ::2]
-    return np.bincount(quarter[picture_area(quarter, black)].ravel(), minlength=256)
+    return value_counts(quarter[picture_area(quarter, black)])
 
 
 def _flicker(pictures: list[Planes]) -> float | None:
     """Return how far the second frame's mean luma lies from that of its neighbours: a fade or a pan has none."""
     if len(pictures) < 3:
         return None
-    before, now, after = (float(picture.y.mean()) for picture in pictures[:3])
+    before, now, after = (cv2.mean(picture.y)[0] for picture in pictures[:3])
     return abs(now - (before + after) / 2.0)

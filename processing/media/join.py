@@ -27,7 +27,7 @@ from processing.media.encoders import HEVC_TAG
 from processing.media.errors import Damaged, OutputMismatch, SegmentDamaged
 from processing.media.receipts import Receipt, SegmentResult
 from processing.media.sound import Track, open_tracks
-from processing.media.sources import open_source, read_only
+from processing.media.sources import PACKETS_ONLY, open_source, read_only
 from processing.media.specs import Plan
 from processing.media.subtitles import open_subtitles
 from processing.media.verify import Promise, verify
@@ -275,7 +275,7 @@ def _add_picture(writer: OutputContainer, reader: InputContainer, plan: Plan, se
     if plan.video == "copy":
         stream = writer.add_stream_from_template(_picture(reader, plan))
     else:
-        with _open_segment(segments[0]) as first:
+        with _open_segment(segments[0], packets_only=False) as first:
             stream = writer.add_stream_from_template(first.streams.video[0])
     stream.time_base = plan.encoding.time_base
     if stream.codec_context.codec.canonical_name == "hevc":
@@ -293,8 +293,13 @@ def _audio(reader: InputContainer, index: int) -> AudioStream:
     return cast(AudioStream, reader.streams[index])
 
 
-def _open_segment(path: Path) -> InputContainer:
-    return av.open(f"file:{path.absolute()}", format="mp4", container_options={"protocol_whitelist": "file"})
+def _open_segment(path: Path, *, packets_only: bool = True) -> InputContainer:
+    return av.open(
+        f"file:{path.absolute()}",
+        format="mp4",
+        options=PACKETS_ONLY if packets_only else {},
+        container_options={"protocol_whitelist": "file"},
+    )
 
 
 def _open_output(path: Path, tick: Fraction) -> OutputContainer:

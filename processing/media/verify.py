@@ -111,7 +111,7 @@ def _measure(path: Path) -> _Measured:
     facts = probe(path)
     stamps: list[int] = []
     first: dict[int, Fraction | None] = {}
-    with open_source(path) as container:
+    with open_source(path, packets_only=True) as container:
         picture = container.streams[facts.video.index]
         sound = {stream.index: PayloadDigest(codec_of(stream)) for stream in container.streams.audio}
         for packet in container.demux([picture, *container.streams.audio]):
@@ -140,7 +140,7 @@ def _measure(path: Path) -> _Measured:
 
 
 def _cues(path: Path, index: int) -> CueDigest:
-    with open_source(path) as container:
+    with open_source(path, packets_only=True) as container:
         stream = container.streams[index]
         read_only(container, [stream])
         return written_cues(container.demux(stream))
