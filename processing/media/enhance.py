@@ -32,7 +32,7 @@ from processing.media.stages import ITEMS_BETWEEN, run_stages
 
 Report = Callable[[int], None]
 Picture = tuple[av.VideoFrame, Callable[[DecodedFrame], object]]
-"""A frame to encode, and what draws the enhanced picture of a decoded frame into it."""
+"""A frame to encode, and what draws the enhanced picture of a decoded frame into it; one to warm up is only seen."""
 
 
 def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: Report) -> SegmentResult:
@@ -103,7 +103,11 @@ def _pictures(plan: Plan) -> Iterator[Picture]:
         def draw(planes: Planes, decoded: DecodedFrame) -> None:
             if decoded.restarts:
                 enhancer.reset()
-            enhancer.process(normaliser.planes(decoded.frame), decoded.pts, planes)
+            picture = normaliser.planes(decoded.frame)
+            if decoded.is_warmup:
+                enhancer.remember(picture)
+            else:
+                enhancer.process(picture, decoded.pts, planes)
 
         while True:
             frame, planes = new_frame(*size)
@@ -113,7 +117,11 @@ def _pictures(plan: Plan) -> Iterator[Picture]:
     def draw_deep(planes: DeepPlanes, decoded: DecodedFrame) -> None:
         if decoded.restarts:
             deep.reset()
-        deep.process(normaliser.deep_planes(decoded.frame), decoded.pts, planes)
+        picture = normaliser.deep_planes(decoded.frame)
+        if decoded.is_warmup:
+            deep.remember(picture)
+        else:
+            deep.process(picture, decoded.pts, planes)
 
     while True:
         deep_frame, deep_planes = new_deep_frame(*size)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.media.enhancement.enhancer import NOISE_LEFT, Enhancer
-from processing.media.enhancement.planes import DeepPlane, DeepPlanes, Plane, new_planes, rounded_to_eight
+from processing.media.enhancement.planes import DeepPlane, DeepPlanes, Plane, Planes, new_planes, rounded_to_eight
 from processing.media.specs import Enhancement
 
 DENOISING = frozenset({"denoise"})
@@ -48,13 +48,18 @@ class DeepEnhancer:
         self._lower, self._upper = Enhancer(after, colour_range), Enhancer(after, colour_range)
         self._copies = tuple(new_planes(0, 0) for _ in range(4))
 
+    def remember(self, planes: DeepPlanes) -> None:
+        """Take in a warm-up picture, as `Enhancer.remember` does; what comes after denoising looks back at nothing."""
+        before = self._buffers(planes)[0]
+        for ten, eight in zip(planes, before, strict=True):
+            rounded_to_eight(ten, eight)
+        self._denoise.remember(before)
+
     def process(self, planes: DeepPlanes, pts: int, out: DeepPlanes) -> None:
         """Write the enhanced picture, shown at `pts` ticks, to `out`; the input is never written to."""
         for plane, target in zip(planes, out, strict=True):
             np.copyto(target, plane)
-        if planes.y.shape != self._copies[0].y.shape:
-            self._copies = tuple(new_planes(*planes.y.shape) for _ in range(4))
-        before, after, above, above_after = self._copies
+        before, after, above, above_after = self._buffers(planes)
         if not self._denoise.is_identity:
             for ten, eight in zip(out, before, strict=True):
                 rounded_to_eight(ten, eight)
@@ -74,6 +79,11 @@ class DeepEnhancer:
         """Forget the pictures seen: the next one is the first of a new run."""
         for enhancer in (self._denoise, self._lower, self._upper):
             enhancer.reset()
+
+    def _buffers(self, planes: DeepPlanes) -> tuple[Planes, ...]:
+        if planes.y.shape != self._copies[0].y.shape:
+            self._copies = tuple(new_planes(*planes.y.shape) for _ in range(4))
+        return self._copies
 
 
 def _denoised(ten: DeepPlane, noisy: Plane, clean: Plane) -> None:

@@ -39,6 +39,12 @@ class Denoise:
         self._chroma.process(mean.u, removed, out.u)
         self._chroma.process(mean.v, removed, out.v)
 
+    def remember(self, planes: Planes) -> None:
+        """Take in a picture before the first one that is wanted, for what those after it look back at."""
+        if planes.y.shape != self._shape:
+            self._start(*planes.y.shape)
+        self._temporal.remember(planes)
+
     def reset(self) -> None:
         """Forget the pictures seen: the next one is the first of a new run."""
         self._shape = ()

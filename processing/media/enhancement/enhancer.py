@@ -97,6 +97,11 @@ class Enhancer:
             self._sharpen.process(planes, out)
         return out
 
+    def remember(self, planes: Planes) -> None:
+        """Take in a warm-up picture: what those after it look back at is kept, its own result is not made."""
+        if self._denoise is not None:
+            self._denoise.remember(planes)
+
     def reset(self) -> None:
         """Forget the pictures seen, as before a jump: the next one is the first of a new run."""
         if self._denoise is not None:

@@ -59,13 +59,18 @@ class _Stage:
         self._wide, self._wide_mask = new_plane(height, width), new_plane(height, width)
         self._signed = [(new_signed(*size), new_signed(*size)) for size in ((height, width), half)]
 
-    def mean(self, planes: Planes, out: Planes) -> Plane | None:
-        """Write the gated mean of `planes` to `out`; return the weights, None where history is short."""
+    def keep(self, planes: Planes) -> tuple[Planes, Plane]:
+        """Take a copy of a picture into the history; return it and its luma at half the size."""
         now, small = self._slots[self._seen % len(self._slots)]
         for plane, own in zip(planes, now, strict=True):
             np.copyto(own, plane)
         halve(now.y, small)
         self._seen += 1
+        return now, small
+
+    def mean(self, planes: Planes, out: Planes) -> Plane | None:
+        """Write the gated mean of `planes` to `out`; return the weights, None where history is short."""
+        now, small = self.keep(planes)
         if self._seen <= self._lag:
             for plane, target in zip(now, out, strict=True):
                 np.copyto(target, plane)
@@ -136,6 +141,17 @@ class FineDenoise:
         self._luma.process([mean.y], self._noise(self._removed, self._sigma_luma), [out.y])
         halve(self._removed, self._removed_chroma)
         self._chroma.process(mean[1:], self._noise(self._removed_chroma, self._sigma_chroma), out[1:])
+
+    def remember(self, planes: Planes) -> None:
+        """Take in a picture before the first one that is wanted, for what those after it look back at."""
+        if planes.y.shape != self._shape:
+            self._start(*planes.y.shape)
+        *before, last = self._stages
+        mean = planes
+        for stage, target in zip(before, self._means[:-1], strict=True):
+            stage.mean(mean, target)
+            mean = target
+        last.keep(mean)
 
     def reset(self) -> None:
         """Forget the pictures seen: the next one is the first of a new run."""

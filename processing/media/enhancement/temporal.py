@@ -107,16 +107,22 @@ class _Stage:
         self._luma = luma
         self._chroma = chroma
         self._past: deque[History] = deque()
+        self._is_full = False
+
+    def keep(self, now: History) -> History:
+        """Keep `now` as `mean` does; return the older picture, a copy of `now` where history does not reach it yet."""
+        self._past.append(now)
+        self._is_full = len(self._past) > self._lag
+        return self._past.popleft() if self._is_full else History(*(plane.copy() for plane in now))
 
     def mean(self, now: History, buffers: _Buffers) -> tuple[History, Plane | None]:
         """Return the gated mean, in the memory of the older picture, and the weights; a copy, None where none is.
 
         `now` is kept, and neither written to nor given back before its turn as the older one.
         """
-        self._past.append(now)
-        if len(self._past) <= self._lag:
-            return History(*(plane.copy() for plane in now)), None
-        past = self._past.popleft()
+        past = self.keep(now)
+        if not self._is_full:
+            return past, None
         weight, first, second = buffers.weight, buffers.first, buffers.second
         # Chroma first: what changes in colour alone must not be averaged away either.
         cv2.absdiff(now.u, past.u, dst=first.view(np.int8))
@@ -156,15 +162,26 @@ class TemporalDenoise:
         The returned arrays are overwritten by the next call.
         """
         self._removed.fill(0)
-        halve(planes.y, self._small)
-        for plane, target in zip((*planes, self._small), self._picture, strict=True):
-            to_signed(plane, target)
+        self._take(planes)
         for stage in self._stages:
             self._picture, weight = stage.mean(self._picture, self._buffers)
             if weight is not None:
                 np.right_shift(weight, REMOVED_SHIFT, out=self._step)
                 cv2.add(self._removed, self._step, dst=self._removed)
         return self._picture, self._removed
+
+    def remember(self, planes: Planes) -> None:
+        """Take a picture into the history whose mean nobody asks for: the last stage then need not make it."""
+        self._take(planes)
+        *before, last = self._stages
+        for stage in before:
+            self._picture, _ = stage.mean(self._picture, self._buffers)
+        self._picture = last.keep(self._picture)
+
+    def _take(self, planes: Planes) -> None:
+        halve(planes.y, self._small)
+        for plane, target in zip((*planes, self._small), self._picture, strict=True):
+            to_signed(plane, target)
 
 
 def mix(now: Signed, past: Signed, weight: Plane) -> None:
