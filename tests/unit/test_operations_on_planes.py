@@ -102,7 +102,7 @@ def test_the_noise_removed_is_near_that_of_a_mean_of_independent_pictures() -> N
 
 
 def test_detail_at_the_noise_floor_goes_and_strong_detail_stays() -> None:
-    table = make_loss_table(8.0)
+    table = make_loss_table(8.0, 4.0)
     assert table[3 * 32] == 127
     assert table[7 * 32] <= 1
 

@@ -1,6 +1,6 @@
 """Takes out the noise that averaging over time left, where the picture has no detail of its own.
 
-Detail is what a 3x3 Gaussian removes. It is kept in proportion 1 - (noise / energy)^4 of its local mean energy, at full
+Detail is what a 3x3 Gaussian removes. It is kept in proportion 1 - (noise / energy)^p of its local mean energy, at full
 and at half size, so edges and texture stay and flat parts become smooth; a gain like Wiener's (Lee, "Digital image
 enhancement and noise filtering", 1980) but steeper, for a mean energy a little above the noise is texture already. The
 map of noise already removed spares what the temporal mean has cleaned.
@@ -33,18 +33,21 @@ MARGIN = 1.3
 """Noise is taken for a little more than it is: grain left in flat parts is seen sooner than texture lost."""
 REACH = 5.0
 """Multiples of the noise up to which energy is told apart; beyond it, nearly all detail is kept anyway."""
+STEEPNESS = 5.0
+STEEPNESS_BELOW = 10.0
+"""The power p at full and at half size, where a mean over as many samples tells texture from noise more surely."""
 LOSS_UNIT = 128.0
 
 
 class SpatialDenoise:
     """Wiener gain on the detail of one plane size, over `levels` sizes, each half the one before."""
 
-    def __init__(self, sigma: float, height: int, width: int, levels: int) -> None:
+    def __init__(self, sigma: float, height: int, width: int, levels: int, steepness: float = STEEPNESS) -> None:
         """Prepare for noise of deviation `sigma` in code values."""
         floor = float(np.hypot(NOISE_IN_DETAIL * sigma, 0.15)) * MARGIN
         self._doublings = doublings(REACH * floor)
         self._log = _log_table()
-        self._loss = make_loss_table(floor * 2.0**self._doublings)
+        self._loss = make_loss_table(floor * 2.0**self._doublings, steepness)
         small = (max(height // 2, 1), max(width // 2, 1))
         # Few and used again: a pass over memory that is still in the cache costs a third of one that is not.
         self._plane, self._change = new_plane(height, width), new_signed(height, width)
@@ -52,7 +55,7 @@ class SpatialDenoise:
         self._removed = new_plane(*small)
         self._below: SpatialDenoise | None = None
         if levels > 1 and min(small) > 4:
-            self._below = SpatialDenoise(sigma / 2.0, *small, levels - 1)
+            self._below = SpatialDenoise(sigma / 2.0, *small, levels - 1, STEEPNESS_BELOW)
             self._half, self._half_signed = new_plane(*small), new_signed(*small)
             self._carry, self._mended = new_signed(height, width), new_signed(height, width)
 
@@ -110,10 +113,10 @@ class SpatialDenoise:
         return self._removed
 
 
-def make_loss_table(floor: float) -> Plane:
+def make_loss_table(floor: float, steepness: float) -> Plane:
     """Return the table from energy, in log steps above 1, to the part of the detail taken out, in 1/128."""
     energy = 2.0 ** (np.arange(256) / LOG_STEPS_PER_OCTAVE)
-    kept = np.clip(1.0 - (floor / energy) ** 4, 0.0, 1.0)
+    kept = np.clip(1.0 - (floor / energy) ** steepness, 0.0, 1.0)
     return np.rint(LOSS_UNIT * (1.0 - kept)).clip(0, 127).astype(np.uint8)
 
 
