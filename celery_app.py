@@ -53,7 +53,6 @@ app.conf.update(
     task_ignore_result=True,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
-    task_send_sent_event=True,
     task_publish_retry=False,
     worker_prefetch_multiplier=1,
     imports=["processing.tasks", "processing.worker"],

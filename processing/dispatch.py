@@ -17,19 +17,19 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
-from processing import failures, nudge, pipeline, progress, storage
+from processing import failures, nudge, pipeline, storage
 from processing.clock import after
 from processing.models import Job
 from processing.state import step as steps
+from processing.state import turns
 from processing.state.errors import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
 
 housekeeping = Signal()
-"""Sent once a minute by a dispatcher; other apps sweep what is theirs."""
+"""Sent by a dispatcher each VIDEOPROC_HOUSEKEEPING_SECONDS; other apps sweep what is theirs."""
 rehearsal = Signal()
 """Sent by a dry run; other apps answer with a line for each thing that housekeeping would sweep."""
-HOUSEKEEPING_SECONDS = 60.0
 BATCH = 50
 CLEANING_SECONDS = 1.0
 _last_owner = 0
@@ -39,10 +39,9 @@ def hint_due() -> int:
     """Publish a hint for each due step, up to two more than there are live slots; return how many."""
     global _last_owner
     published = 0
-    for step in steps.due(min(room(), BATCH), after_owner=_last_owner):
+    waiting = turns.look(after_owner=_last_owner)
+    for step in steps.hint(min(waiting.room, BATCH), waiting.at_work):
         _last_owner = step.owner_id
-        if not steps.mark_hinted(step):
-            continue
         try:
             pipeline.message(step).apply_async(retry=True, retry_policy={"max_retries": 1, "interval_start": 0})
         except (OperationalError, KombuError, OSError, TimeoutError) as exc:
@@ -60,11 +59,6 @@ def hint_again() -> None:
     except DATABASE_AWAY as exc:
         logger.warning("hints stay until they are old", extra={"cause": str(exc)})
     nudge.nudge()
-
-
-def room() -> int:
-    """Return how many more steps may be at work or hinted at: two more than there are live slots."""
-    return max(progress.live_slots() + 2 - steps.outstanding(), 0)
 
 
 def expire_leases() -> int:
@@ -106,7 +100,7 @@ def run(stop: threading.Event) -> None:
     # Of what lapsed before it began a dispatcher cannot know whether its holder died or only missed the database. In
     # the embedded mode it died: one supervisor starts and ends them all.
     no_expiry_before = last_pass + (0.0 if settings.EMBEDDED else settings.VIDEOPROC_LEASE_SECONDS)
-    last_housekeeping = -HOUSEKEEPING_SECONDS
+    last_housekeeping = -settings.VIDEOPROC_HOUSEKEEPING_SECONDS
     while not stop.is_set():
         began = time.monotonic()
         if began - last_pass > settings.VIDEOPROC_LEASE_SECONDS / 2:
@@ -118,7 +112,7 @@ def run(stop: threading.Event) -> None:
                 expire_leases()
             hint_due()
             clean_ended_jobs()
-            if began - last_housekeeping >= HOUSEKEEPING_SECONDS:
+            if began - last_housekeeping >= settings.VIDEOPROC_HOUSEKEEPING_SECONDS:
                 last_housekeeping = began
                 housekeeping.send(sender=None)
                 storage.sweep(older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS)

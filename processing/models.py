@@ -199,6 +199,9 @@ class Step(models.Model):
     restarts = models.PositiveSmallIntegerField(
         db_default=0, default=0, help_text="How often everything ended while it ran, in the embedded mode."
     )
+    release = models.PositiveIntegerField(
+        db_default=0, default=0, help_text="Of the code that wrote what the step works on; older workers leave it."
+    )
     worker = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     hinted_at = models.DateTimeField(null=True, blank=True)

@@ -20,7 +20,7 @@ from celery import Signature, chain, signature
 from django.db import transaction
 from django.db.models.functions import Now
 
-from processing import nudge
+from processing import nudge, progress
 from processing.live.doorbell import audience
 from processing.media import wire
 from processing.media.parameters import NONE_GIVEN, Parameters
@@ -117,7 +117,7 @@ def _next(job: Job, kind: str, *, begins: bool = False) -> None:
 def started(claim: Claim) -> Job:
     """Note that a step began; the first one moves the job to probing. JobClosed where the job has ended."""
     if claim.kind != Kind.METADATA:
-        job = Job.objects.get(pk=claim.job_id)
+        job = Job.objects.defer(*jobs.DOCUMENTS).get(pk=claim.job_id)
         if job.terminal or job.epoch != claim.epoch:
             raise JobClosed(f"job {job.pk} is {job.state} in epoch {job.epoch}")
         return job
@@ -192,12 +192,12 @@ def segment_enhanced(claim: Claim, segment: SegmentResult, output: str) -> None:
         frames_done=segment.frames_out,
     )
     facts = {"segment": claim.index, "frames": segment.frames_out, "attempt": claim.attempt}
-    open_segments = Step.objects.filter(job=job, epoch=job.epoch, kind=Kind.SEGMENT).exclude(state=Step.State.DONE)
-    jobs.record(job, "segment_enhanced", data=facts)
-    if open_segments.exists():
+    frames, still_open = progress.segments(job)
+    jobs.record(job, "segment_enhanced", data=facts, frames=frames)
+    if still_open:
         transaction.on_commit(nudge.nudge, robust=True)
     else:
-        jobs.record(job, "joining_started", to=State.JOINING)
+        jobs.record(job, "joining_started", to=State.JOINING, frames=frames)
         _next(job, Kind.JOIN)
 
 

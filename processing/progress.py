@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from processing.clock import after
@@ -45,10 +45,11 @@ def percent(job: Job, frames_done: int) -> float:
     return max(round(enhanced, 1), job.percent)
 
 
-def frames_done(job: Job) -> int:
-    """Return how many frames of the job's epoch are enhanced."""
-    segments = Step.objects.filter(job=job, epoch=job.epoch, kind=Step.Kind.SEGMENT)
-    return segments.aggregate(total=Sum("frames_done"))["total"] or 0
+def segments(job: Job) -> tuple[int, int]:
+    """Return how many frames of the job's epoch are enhanced, and how many of its segments are not done."""
+    rows = Step.objects.filter(job=job, epoch=job.epoch, kind=Step.Kind.SEGMENT)
+    found = rows.aggregate(frames=Sum("frames_done"), open=Count("id", filter=~Q(state=Step.State.DONE)))
+    return found["frames"] or 0, found["open"]
 
 
 def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
@@ -77,8 +78,12 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
 
 def live_slots() -> int:
     """Return how many steps the workers that were seen lately can work on at once."""
-    live = Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
-    return live.aggregate(total=Sum("slots"))["total"] or 0
+    return live_workers().aggregate(total=Sum("slots"))["total"] or 0
+
+
+def live_workers() -> QuerySet[Worker]:
+    """Return the workers that were seen lately."""
+    return Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
 
 
 def _waiting_for(job: Job, row: Mapping[str, Any], anyone: bool) -> str | None:

@@ -12,20 +12,21 @@ from processing import dispatch, progress
 from processing.clock import after
 from processing.models import Step
 from processing.state import step as steps
+from processing.state import turns
 
 
 def rehearse() -> Iterator[str]:
     """Yield a line for each hint, expiry and clean-up that is due, then for each reason to wait."""
     for step in steps.lapsed():
         yield f"expire {_named(step)}: {step.worker} has let its lease lapse"
-    room = dispatch.room()
+    room = turns.look().room
     for step in steps.due(min(room, dispatch.BATCH)):
         yield f"hint   {_named(step)}: nobody was told of it lately"
     for job in dispatch.to_clean():
         yield f"clean  job {job.pk}: {job.state} since {job.ended_at:%Y-%m-%d %H:%M:%S} UTC"
     for _, lines in dispatch.rehearsal.send(sender=None):
         yield from lines or ()
-    slots, outstanding = progress.live_slots(), steps.outstanding()
+    slots, outstanding = progress.live_slots(), turns.at_work().count()
     yield f"slots  {slots} of live workers, {outstanding} steps at work or hinted, room for {room} more"
     yield from _waiting()
 

@@ -43,8 +43,6 @@ from processing.storage.room import refuse_full
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
-DATABASE_PATIENCE_SECONDS = 600.0
-STORAGE_PATIENCE_SECONDS = 600.0
 FETCHES_AT_ONCE = 4
 WRITING = frozenset({Step.Kind.METADATA, Step.Kind.PLAN, Step.Kind.SEGMENT, Step.Kind.JOIN, Step.Kind.STILLS})
 
@@ -129,7 +127,7 @@ class Work:
 
     def _store(self, key: str) -> None:
         """Store what was written; a storage that is away for a while costs patience, not the work."""
-        give_up = time.monotonic() + STORAGE_PATIENCE_SECONDS
+        give_up = time.monotonic() + settings.VIDEOPROC_PATIENCE_SECONDS
         while True:
             try:
                 return storage.store(key, stop=self._lease.stop)
@@ -204,6 +202,9 @@ class Supervisor:
             if kind in WRITING and not _has_room(job_id, epoch, kind, index):
                 return
             claim = steps.claim(job_id, epoch, kind, index, worker=self.worker)
+            if claim is None:
+                delay = settings.VIDEOPROC_BACKOFF_SECONDS
+                steps.pass_on(job_id, epoch, kind, index, worker=self.worker, delay_seconds=delay)
         except DATABASE_AWAY as exc:
             logger.warning("claim waits for the database", extra={"job": job_id, "step": kind, "cause": str(exc)})
             self.leases.expect_strays()
@@ -268,8 +269,8 @@ def _failed(claim: Claim, error: MediaError) -> str:
 
 
 def patiently(change: Callable[[], Answer]) -> Answer:
-    """Do a change of rows, again each second while the database is away, for ten minutes at most."""
-    give_up = time.monotonic() + DATABASE_PATIENCE_SECONDS
+    """Do a change of rows, again each second while the database is away, for VIDEOPROC_PATIENCE_SECONDS at most."""
+    give_up = time.monotonic() + settings.VIDEOPROC_PATIENCE_SECONDS
     while True:
         try:
             return change()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from celery.signals import celeryd_init, worker_init, worker_shutdown, worker_sh
 from celery.utils.nodenames import default_nodename
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+from kombu.asynchronous import get_event_loop
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from processing import dispatch, queues, supervisor
@@ -24,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 MALFORMED = (TypeError, ValueError, LookupError, AttributeError, RecursionError, ArithmeticError)
 """What Celery raises over headers of wrong types. A hint lost by mistake comes again; a lost worker does not."""
+EVENTS_SECONDS = 0.25
+"""What happens to tasks within this time is told to flower in one message."""
 FAILED_STARTS = 2
 """After so many connections on which consuming never began, the queues themselves are looked at."""
 
@@ -38,11 +43,35 @@ class ImpatientConsumer(Consumer):
 
     first_connection_attempt: bool
     _failed_starts = 0
+    _events_wait = False
 
     def on_ready(self) -> None:
         """Note that messages come."""
         super().on_ready()
         self._failed_starts = 0
+        self._events_wait = False
+        if self.event_dispatcher:
+            self.event_dispatcher.buffer_limit = sys.maxsize  # or a step's thread would write to the loop's connection
+
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """Return a connection that asks for no confirms: what the consumer itself publishes are events for flower.
+
+        Waiting for each of them would stop the loop that takes messages and acknowledges them.
+        """
+        unconfirmed = {"confirm_publish": False}
+        return self.ensure_connected(
+            self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=unconfirmed)
+        )
+
+    def on_send_event_buffered(self) -> None:
+        """Let events gather for a moment; called by any thread."""
+        if not self._events_wait:
+            self._events_wait = True
+            self.hub.call_soon(self.hub.call_later, EVENTS_SECONDS, self._send_events)
+
+    def _send_events(self) -> None:
+        self._events_wait = False
+        self._flush_events()
 
     def create_task_handler(self, *arguments: Any) -> Callable[[Any], None]:
         """Return what takes a message: Celery's own, but for what it would stumble over.
@@ -116,6 +145,10 @@ def begin(**_: Any) -> None:
 def drain(**_: Any) -> None:
     """Stop media processes and hand their steps back, so that Celery's warm shutdown has little to wait for."""
     supervisor.current().leases.drain()
+    hub = get_event_loop()
+    if hub is not None:
+        # A signal does not end the loop's wait for messages, which may last for seconds; nor can its own thread do so.
+        threading.Thread(target=hub.call_soon, args=(bool,), name="waker", daemon=True).start()
 
 
 @worker_shutdown.connect

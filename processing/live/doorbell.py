@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 GROUP = "jobs"
 SEND_SECONDS = 2.0
+PAUSE_SECONDS = 0.05
+"""Between two rounds: what rings of one job meanwhile is one ring. The hubs look no more often than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,7 @@ class Doorbell:
                     failing = True
             if self._closing:
                 break
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 _doorbell: Doorbell | None = None

@@ -40,9 +40,21 @@ def lock(job_id: UUID | str, *, epoch: int | None = None) -> Job:
     return job
 
 
-def record(job: Job, event: str, *, to: str | None = None, data: dict[str, Any] | None = None, **fields: Any) -> Event:
-    """Write one event of a locked job, with its move to state `to` and its other fields, and ring after the commit."""
-    frames = progress.frames_done(job) if job.segments_total else 0
+def record(
+    job: Job,
+    event: str,
+    *,
+    to: str | None = None,
+    data: dict[str, Any] | None = None,
+    frames: int | None = None,
+    **fields: Any,
+) -> Event:
+    """Write one event of a locked job, with its move to state `to` and its other fields, and ring after the commit.
+
+    `frames` is how many are enhanced, where the caller has just counted them.
+    """
+    if frames is None:
+        frames = progress.segments(job)[0] if job.segments_total else 0
     reached = progress.percent(job, frames)
     if to is not None and to != job.state:
         if to not in EDGES.get(job.state, frozenset()):

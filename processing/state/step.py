@@ -6,17 +6,21 @@ an attempt that is no longer the row's moves nothing and raises Fenced.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet, Subquery
 from django.db.models.functions import Greatest, Now
+from django.db.models.sql import UpdateQuery
 
+from processing import release
 from processing.clock import after
 from processing.models import Job, Step
+from processing.state import turns
 from processing.state.errors import Fenced
 
 State = Step.State
@@ -24,7 +28,7 @@ Strike = Literal["crashes", "losses"]
 
 SEGMENTS_A_TURN = 8
 """An owner's jobs go first come first served, but a long one falls one place behind with every eight segments."""
-OWNERS_A_PASS = 64
+RETURNED = 'id, job_id, epoch, kind, "index", owner_id, attempt, crashes, losses, error_code'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,28 +71,25 @@ def _common(job: Job, index: int) -> dict[str, Any]:
         "paused": job.paused,
         "epoch": job.epoch,
         "index": index,
+        "release": release.NUMBER,
         "created_at": Now(),
     }
 
 
 def claim(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str) -> Claim | None:
     """Take a queued step for a lease's time; None where it is not there to be taken."""
-    rows = Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index)
-    taken = (
-        rows.filter(state=State.QUEUED, paused=False)
-        .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
-        .update(
-            state=State.RUNNING,
-            attempt=F("attempt") + 1,
-            worker=worker,
-            lease_until=after(settings.VIDEOPROC_LEASE_SECONDS),
-            not_before=None,
-            started_at=Now(),
-        )
+    rows = _queued(job_id, epoch, kind, index).filter(release__lte=release.NUMBER)
+    step = _moved(
+        rows.filter(Q(not_before__isnull=True) | Q(not_before__lte=Now())),
+        state=State.RUNNING,
+        attempt=F("attempt") + 1,
+        worker=worker,
+        lease_until=after(settings.VIDEOPROC_LEASE_SECONDS),
+        not_before=None,
+        started_at=Now(),
     )
-    if not taken:
+    if step is None:
         return None
-    step = rows.get()
     return Claim(
         step_id=step.pk,
         job_id=step.job_id,
@@ -100,6 +101,18 @@ def claim(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str)
         losses=step.losses,
         last_error=step.error_code,
     )
+
+
+def _moved(rows: QuerySet[Step], **changes: Any) -> Step | None:
+    """Change the one row there may be and return it as it is then, its identity and strikes alone; None without one."""
+    if not connection.features.can_return_columns_from_insert:  # SQLite before 3.35
+        with transaction.atomic():
+            found = rows.values_list("pk", flat=True).first()
+            return Step.objects.get(pk=found) if found is not None and rows.update(**changes) else None
+    query = cast(UpdateQuery, rows.query.chain(UpdateQuery))
+    query.add_update_values(changes)
+    update, parameters = query.get_compiler(rows.db).as_sql()
+    return next(iter(Step.objects.raw(f"{update} RETURNING {RETURNED}", parameters)), None)
 
 
 def _held(claims: Iterable[Claim]) -> QuerySet[Step]:
@@ -189,9 +202,24 @@ def put_off(
     job_id: UUID | str, epoch: int, kind: str, index: int, *, code: str, detail: str, delay_seconds: float
 ) -> None:
     """Let a queued step wait longer, and say why; nothing where it is not queued."""
-    Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index, state=State.QUEUED, paused=False).update(
+    _queued(job_id, epoch, kind, index).update(
         error_code=code, error_detail=detail, hinted_at=None, not_before=after(delay_seconds)
     )
+
+
+def pass_on(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: str, delay_seconds: float) -> None:
+    """Let a queued step that a later release wrote wait for a newer worker; nothing where this one may take it."""
+    _queued(job_id, epoch, kind, index).filter(release__gt=release.NUMBER).update(
+        error_code="worker_too_old",
+        error_detail=f"worker {worker} is of an earlier release than who wrote this step",
+        hinted_at=None,
+        not_before=after(delay_seconds),
+    )
+
+
+def _queued(job_id: UUID | str, epoch: int, kind: str, index: int) -> QuerySet[Step]:
+    rows = Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index)
+    return rows.filter(state=State.QUEUED, paused=False)
 
 
 def _fenced(held: Claim, **changes: Any) -> None:
@@ -240,52 +268,38 @@ def requeue(job: Job, kind: str, index: int) -> None:
     )
 
 
-def _due() -> QuerySet[Step]:
-    unhinted = Q(hinted_at__isnull=True) | Q(hinted_at__lt=after(-settings.VIDEOPROC_HINT_SECONDS))
-    runnable = Q(not_before__isnull=True) | Q(not_before__lte=Now())
-    return Step.objects.filter(unhinted, runnable, state=State.QUEUED, paused=False)
-
-
-def due(limit: int, *, after_owner: int = 0) -> list[Step]:
-    """Return queued steps without a fresh hint, the owners in turn: who has least at work goes first.
-
-    Of very many owners a part is looked at, those after `after_owner` first; pass the last one served to go round.
-    """
-    if limit <= 0:
-        return []
-    at_work = dict(Step.objects.filter(_at_work()).values_list("owner_id").annotate(Count("id")).order_by())
-    owners = sorted(_waiting_owners(after_owner), key=lambda owner: at_work.get(owner, 0))
-    queues = {
-        owner: list(_due().filter(owner_id=owner).order_by("-priority", "turn", "id")[:limit])
-        for owner in owners[:limit]
-    }
+def due(limit: int) -> list[Step]:
+    """Return up to `limit` steps that would be hinted at next, the owners in turn; nothing is changed."""
+    loads = turns.look().at_work
+    queues = {owner: list(_queue(owner)[:limit]) for owner in loads} if limit > 0 else {}
     chosen: list[Step] = []
     while len(chosen) < limit and any(queues.values()):
-        owner = min((owner for owner in queues if queues[owner]), key=lambda owner: at_work.get(owner, 0))
+        owner = min((owner for owner in queues if queues[owner]), key=lambda owner: loads[owner])
         chosen.append(queues[owner].pop(0))
-        at_work[owner] = at_work.get(owner, 0) + 1
+        loads[owner] += 1
     return chosen
 
 
-def _waiting_owners(after_owner: int) -> list[int]:
-    """Return owners of due steps: one index look-up for each, however many steps wait."""
-    found: list[int] = []
-    for low, high in ((after_owner, None), (-1, after_owner)):
-        while len(found) < OWNERS_A_PASS:
-            rows = (
-                _due().filter(owner_id__gt=low) if high is None else _due().filter(owner_id__gt=low, owner_id__lte=high)
-            )
-            owner = rows.order_by("owner_id").values_list("owner_id", flat=True).first()
-            if owner is None:
-                break
-            found.append(owner)
-            low = owner
-    return found
+def hint(limit: int, loads: dict[int, int]) -> Iterator[Step]:
+    """Choose up to `limit` due steps, the owners in turn, and note for each that its message is about to be published.
+
+    `loads` tells of each owner how much is at work. Where another dispatcher is quicker, that owner is its to serve.
+    """
+    loads = dict(loads)
+    while limit > 0 and loads:
+        owner = min(loads, key=lambda owner: loads[owner])
+        first = _queue(owner).values("pk")[:1]
+        step = _moved(turns.due().filter(pk=Subquery(first)), hinted_at=Now())
+        if step is None:
+            del loads[owner]
+            continue
+        loads[owner] += 1
+        limit -= 1
+        yield step
 
 
-def mark_hinted(step: Step) -> bool:
-    """Note that the step's message is about to be published; False where another dispatcher was quicker."""
-    return bool(_due().filter(pk=step.pk).update(hinted_at=Now()))
+def _queue(owner: int) -> QuerySet[Step]:
+    return turns.due().filter(owner_id=owner).order_by("-priority", "turn", "id")
 
 
 def unmark_hinted(step: Step) -> None:
@@ -296,16 +310,6 @@ def unmark_hinted(step: Step) -> None:
 def forget_hints() -> None:
     """Let everything that waits be hinted again: a worker or a broker came back, and earlier messages may be lost."""
     Step.objects.filter(state=State.QUEUED, hinted_at__isnull=False).update(hinted_at=None)
-
-
-def outstanding() -> int:
-    """Return how many steps are running or have a fresh hint."""
-    return Step.objects.filter(_at_work()).count()
-
-
-def _at_work() -> Q:
-    fresh = Q(state=State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS))
-    return fresh | Q(state=State.RUNNING)
 
 
 def set_paused(job: Job, paused: bool) -> None:

@@ -1,8 +1,8 @@
 """The worker's Celery application, or with `python -m` the dispatcher, with one thing about it made wrong on purpose.
 
 For tests alone, by environment: VIDEOPROC_TEST_CLOCK_HOURS moves the clock that Python tells, VIDEOPROC_TEST_GATE
-stops a worker at a place, VIDEOPROC_TEST_WITHOUT takes one of the promises' means out, so that the checker is seen to
-see it.
+stops a worker at a place, VIDEOPROC_TEST_RELEASE makes one of another release, VIDEOPROC_TEST_WITHOUT takes one of the
+promises' means out, so that the checker is seen to see it.
 Invariant: without any of these it is the product.
 """
 

@@ -15,21 +15,25 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from processing import dispatch, nudge, pipeline, supervisor
+from processing import dispatch, nudge, pipeline, release, supervisor
 from processing.media.process.launcher import MediaProcesses
 from processing.media.receipts import SegmentResult
 from processing.models import Job, Step
 from processing.state import job as jobs
 from processing.state import step as steps
+from processing.state import turns
 from processing.state.step import Claim
 
 
 def apply() -> None:
-    """Do what VIDEOPROC_TEST_GATE ("before:name:path" or "after:name:path") and VIDEOPROC_TEST_WITHOUT say."""
+    """Do what VIDEOPROC_TEST_GATE ("before:name:path" or "after:name:path"), _RELEASE and _WITHOUT say."""
     gate = os.environ.get("VIDEOPROC_TEST_GATE", "")
     if gate:
         when, name, path = gate.split(":", 2)
         setattr(pipeline, name, gated(getattr(pipeline, name), when, Path(path)))
+    number = os.environ.get("VIDEOPROC_TEST_RELEASE", "")
+    if number:
+        release.NUMBER = int(number)
     without = os.environ.get("VIDEOPROC_TEST_WITHOUT", "")
     if without:
         WITHOUT[without]()
@@ -71,7 +75,7 @@ def without_hints_again() -> None:
         runnable = Q(not_before__isnull=True) | Q(not_before__lte=Now())
         return Step.objects.filter(runnable, hinted_at__isnull=True, state=Step.State.QUEUED, paused=False)
 
-    steps._due = due
+    turns.due = due
     steps.forget_hints = lambda: None
     dispatch.hint_again = nudge.nudge
 

@@ -68,7 +68,7 @@ class Rows:
         """Return the steps of a job, in the order they were made."""
         return self.ask(
             "SELECT id, job_id, epoch, kind, state, attempt, crashes, losses, worker, frames, frames_done, output,"
-            ' "index" AS number FROM processing_step WHERE job_id = ? ORDER BY id',
+            ' error_code, "index" AS number FROM processing_step WHERE job_id = ? ORDER BY id',
             UUID(job_id),
         )
 

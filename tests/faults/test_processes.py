@@ -232,6 +232,27 @@ def test_row_17_rolling_restart(
     figures(restarts=restarts, redone=sum(redone(server, f) for f in files), slowest_stop_s=slowest)
 
 
+def test_row_17_old_and_new_code_mixed(server: FaultyServer, campaign: Begin, short: Path, figures: Figures) -> None:
+    """A worker of an earlier release beside a new one: what new code wrote waits for the new one, without a strike."""
+    run = campaign(server)
+    server.end("worker")
+    server.run("worker-old", app="tests.faults.entry", variables={"VIDEOPROC_TEST_RELEASE": "1"})
+    first = run.upload(short)
+    job_id = server.rows.job_of(first)["id"]
+    waiting = Waiting(30, "the old worker's refusal")
+    while "worker_too_old" not in {step["error_code"] for step in server.rows.steps(job_id)}:
+        waiting.again()
+    server.run("worker")
+    files = [first, *(run.upload(short) for _ in range(4))]
+    run.finish(seconds=240)
+    steps = [step for f in files for step in server.rows.steps(server.rows.job_of(f)["id"])]
+    assert {step["attempt"] for step in steps} == {1}
+    assert all(step["crashes"] == step["losses"] == 0 for step in steps), "no strike"
+    assert not any(f"-{server.pid('worker-old')}-" in step["worker"] for step in steps)
+    server.end("worker-old")
+    figures(jobs=len(files), slowest_s=max(duration(server, f) for f in files[1:]))
+
+
 def live_slots(system: FaultyServer) -> int:
     """Return how many slots workers say that they have just now."""
     (row,) = system.rows.ask(

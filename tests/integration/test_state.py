@@ -10,12 +10,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 
-from processing import control, dispatch, failures, pipeline, progress
+from processing import control, dispatch, failures, pipeline, progress, release
 from processing.clock import after
 from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, TimelineMismatch, UnsupportedCodec
 from processing.models import Event, Job, Step, Worker
 from processing.state import job as jobs
 from processing.state import step as steps
+from processing.state import turns
 from processing.state.errors import Fenced, IllegalMove, JobClosed, JobOpen
 from tests import rows
 
@@ -113,6 +114,34 @@ def test_one_of_many_claimers_gets_the_step() -> None:
     assert len(won) == 1
     assert won[0].attempt == 1
     assert Step.objects.get(pk=won[0].step_id).state == Step.State.RUNNING
+
+
+def test_what_a_later_release_wrote_waits_for_a_newer_worker_without_a_strike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = rows.accepted()
+    monkeypatch.setattr(release, "NUMBER", release.NUMBER - 1)
+    step = (job.pk, 1, Kind.METADATA, 0)
+    assert steps.claim(*step, worker="old") is None
+    steps.pass_on(*step, worker="old", delay_seconds=30)
+    assert progress.measure([job])[job.pk].waiting_for == "no_worker"
+    Worker.objects.create(name="old", slots=2, seen_at=after(0), started_at=after(0))
+    assert progress.measure([job])[job.pk].waiting_for == "worker_too_old"
+    assert steps.due(10) == []
+    monkeypatch.undo()
+    Step.objects.update(not_before=after(-1))
+    claim = steps.claim(*step, worker="new")
+    assert claim is not None
+    assert (claim.attempt, claim.crashes, claim.losses) == (1, 0, 0)
+    steps.pass_on(*step, worker="new", delay_seconds=30)
+    assert Step.objects.get(pk=claim.step_id).state == Step.State.RUNNING
+
+
+def test_what_an_earlier_release_wrote_is_taken() -> None:
+    job = rows.accepted()
+    Step.objects.update(release=0)
+    assert steps.claim(job.pk, 1, Kind.METADATA, 0, worker="new") is not None
+    assert steps.create(job, Kind.DIAGNOSE).release == release.NUMBER
 
 
 def test_the_last_of_many_finishers_and_only_that_one_begins_the_join() -> None:
@@ -275,7 +304,8 @@ def test_no_edge_leads_back_or_out_of_an_end() -> None:
 def test_a_hint_is_marked_by_one_dispatcher_and_due_again_when_it_is_old() -> None:
     rows.accepted()
     (step,) = steps.due(10)
-    assert sorted(side_by_side([lambda: steps.mark_hinted(step) for _ in range(4)])) == [False, False, False, True]
+    hinted = side_by_side([lambda: list(steps.hint(10, turns.look().at_work)) for _ in range(4)])
+    assert sorted([each.pk for each in one] for one in hinted) == [[], [], [], [step.pk]]
     assert steps.due(10) == []
     Step.objects.update(hinted_at=after(-21))
     assert [due.pk for due in steps.due(10)] == [step.pk]
@@ -285,10 +315,9 @@ def test_no_more_steps_are_hinted_than_live_slots_and_two() -> None:
     rows.planned(rows.accepted(), segments=10)
     Worker.objects.create(name="live", slots=2, seen_at=after(0), started_at=after(0))
     Worker.objects.create(name="dead", slots=64, seen_at=after(-60), started_at=after(-60))
-    assert dispatch.room() == 4
-    for step in steps.due(3):
-        assert steps.mark_hinted(step)
-    assert dispatch.room() == 1
+    assert turns.look().room == 4
+    assert [step.index for step in steps.hint(3, turns.look().at_work)] == [0, 1, 2]
+    assert turns.look().room == 1
 
 
 def test_progress_counts_frames_and_never_goes_back() -> None:
@@ -312,6 +341,31 @@ def test_a_user_with_many_videos_does_not_hold_up_another() -> None:
     chosen = [step.job_id for step in steps.due(3)]
     assert late.pk in chosen
     assert len(chosen) == 3
+
+
+def test_very_many_owners_are_served_in_rounds() -> None:
+    owners = [rows.accepted(owner=f"owner-{number}").owner_id for number in range(turns.OWNERS_A_PASS + 6)]
+    seen = turns.look(after_owner=owners[9]).at_work
+    assert list(seen) == [*owners[10:], *owners[: turns.OWNERS_A_PASS - len(owners[10:])]]
+    assert set(seen.values()) == {0}
+    few = owners[:3]
+    Step.objects.exclude(owner_id__in=few).delete()
+    assert list(turns.look(after_owner=few[1]).at_work) == [few[2], few[0], few[1]]
+    assert list(turns.look().at_work) == few
+    assert list(turns.look(after_owner=few[2]).at_work) == few
+    rows.claimed(Job.objects.get(owner_id=few[0]), Kind.METADATA)
+    assert list(turns.look().at_work.items()) == [(few[1], 0), (few[2], 0)]
+    Step.objects.filter(owner_id__in=few[1:]).delete()
+    assert turns.look().at_work == {}
+
+
+def test_who_has_least_at_work_goes_first_and_those_at_work_count() -> None:
+    many = [rows.accepted(owner="many") for _ in range(4)]
+    rows.claimed(many[0], Kind.METADATA)
+    rows.claimed(many[1], Kind.METADATA)
+    few = [rows.accepted(owner="few") for _ in range(3)]
+    hinted = [step.job_id for step in steps.hint(3, turns.look().at_work)]
+    assert hinted == [few[0].pk, few[1].pk, many[2].pk]
 
 
 def test_a_long_job_falls_behind_a_new_one_of_the_same_owner() -> None:

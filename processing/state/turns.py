@@ -1,0 +1,82 @@
+"""Whose turn it is: which owners have due steps, how much of each is at work, and how much more may be begun.
+
+Only reads. One statement answers for all owners, by one index look-up for each that waits, however many steps wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Now
+
+from processing import progress
+from processing.clock import after
+from processing.models import Step
+
+OWNERS_A_PASS = 64
+SPARE = 2
+"""So many more steps than there are live slots are hinted at: a slot that is done finds the next one's message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """Who waits and for how much there is room."""
+
+    room: int
+    """How many more steps may be at work or hinted at."""
+    at_work: dict[int, int]
+    """Of each owner with due steps, how many steps are at work or hinted at: who has least goes first."""
+
+
+def due() -> QuerySet[Step]:
+    """Return the queued steps that may run and have no fresh hint."""
+    unhinted = Q(hinted_at__isnull=True) | Q(hinted_at__lt=after(-settings.VIDEOPROC_HINT_SECONDS))
+    runnable = Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    return Step.objects.filter(unhinted, runnable, state=Step.State.QUEUED, paused=False)
+
+
+def at_work() -> QuerySet[Step]:
+    """Return the steps that are running or have a fresh hint."""
+    fresh = Q(state=Step.State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS))
+    return Step.objects.filter(fresh | Q(state=Step.State.RUNNING))
+
+
+def look(*, after_owner: int = 0) -> Turns:
+    """Return the turns as they are now.
+
+    Of very many owners a part is looked at, those after `after_owner` first; pass the last one served to go round.
+    """
+    # Each row of `waiting` finds the next: the first due owner behind it, at the end (a row without an owner) once
+    # more from the beginning, as far as `after_owner`.
+    next_owner = due().filter(owner_id__gt=RawSQL("COALESCE(waiting.owner_id, -1)", ()))
+    loads = at_work().values("owner_id").annotate(steps=Count("id")).order_by()
+    slots = progress.live_workers().order_by().values("slots")
+    next_sql, next_parameters = next_owner.order_by("owner_id").values("owner_id")[:1].query.sql_with_params()
+    loads_sql, loads_parameters = loads.query.sql_with_params()
+    slots_sql, slots_parameters = slots.query.sql_with_params()
+    # Made here and by Django alone; every value is a parameter.
+    statement = f"""
+        WITH RECURSIVE loads (owner_id, steps) AS ({loads_sql}),
+        waiting (owner_id, lap, place) AS (
+            SELECT CAST(%s AS bigint), 0, 0
+            UNION ALL
+            SELECT ({next_sql}), CASE WHEN waiting.owner_id IS NULL THEN 1 ELSE waiting.lap END, waiting.place + 1
+            FROM waiting WHERE place <= {OWNERS_A_PASS} AND (lap = 0 OR waiting.owner_id <= %s)
+        )
+        SELECT waiting.owner_id, COALESCE(loads.steps, 0), (SELECT SUM(steps) FROM loads),
+            (SELECT SUM(slots) FROM ({slots_sql}) AS live)
+        FROM waiting LEFT JOIN loads ON loads.owner_id = waiting.owner_id
+        WHERE place = 0 OR (waiting.owner_id IS NOT NULL AND (lap = 0 OR waiting.owner_id <= %s))
+        ORDER BY place"""  # noqa: S608
+    parameters = [*loads_parameters, after_owner, *next_parameters, after_owner, *slots_parameters, after_owner]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        (_, _, outstanding, live_slots), *owners = cursor.fetchall()
+    return Turns(
+        room=max(int(live_slots or 0) + SPARE - int(outstanding or 0), 0),
+        at_work={owner: steps for owner, steps, _, _ in owners},
+    )
