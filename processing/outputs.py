@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from django.core.management.base import CommandError, OutputWrapper
 
 MOST_NAME_BYTES = 255
 PREFIX_CHARACTERS = 40
+PIPE = "-"
+"""What other programs take for standard input or output."""
 
 
 class Unusable(Exception):
@@ -39,6 +42,8 @@ def check_outputs(source: Path, outputs: Sequence[Path], *, overwrite: bool) -> 
     """Raise Unusable where one of `outputs` cannot be written, or may not be replaced."""
     seen: set[Path] = set()
     for path in outputs:
+        if str(path) == PIPE:
+            raise Unusable("- is no file, and what is written here cannot go through a pipe")
         _check_name(path)
         if not path.parent.is_dir():
             raise Unusable(f"there is no folder {told(path.parent)}")
@@ -91,6 +96,8 @@ def told(path: Path) -> str:
 
 def say(stream: OutputWrapper, text: str) -> None:
     """Print the last words of a command; that nobody reads them to the end is no failure."""
+    if sys.stdout is None:  # closed before Python began
+        return
     try:
         stream.write(text)
         stream.flush()

@@ -6,8 +6,14 @@ its pictures were made with.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 
+from processing.media.specs import Colour
+
+RGB_MATRIX = 0
+"""Code point of ISO/IEC 23091-2."""
 XYZ = "xyz12"
 """CIE XYZ of digital cinema; FFmpeg turns it into RGB of BT.709's primaries, gamma 2.2, before anything else."""
 PALETTED = frozenset({"pal8"})
@@ -28,9 +34,36 @@ def is_rgb(pixel_format: str) -> bool:
         return False
 
 
+def is_grey(pixel_format: str) -> bool:
+    """Return whether pictures of a format have no colours; FFmpeg takes their code values for full range.
+
+    >>> is_grey("gray10le"), is_grey("ya8"), is_grey("monob"), is_grey("pal8"), is_grey("yuvj420p")
+    (True, True, True, False, False)
+    """
+    return pixel_format.startswith(("gray", "ya8", "ya16", "mono"))
+
+
+def grey_colour(colour: Colour, matrix: int) -> Colour:
+    """Return the colour description of grey pictures that keep their code values; `matrix` in place of that of RGB."""
+    return replace(
+        colour,
+        range="full" if colour.range == "unspecified" else colour.range,
+        matrix=matrix if colour.matrix == RGB_MATRIX else colour.matrix,
+    )
+
+
 def is_xyz(pixel_format: str) -> bool:
     """Return whether pictures of a format are in CIE XYZ."""
     return pixel_format.startswith(XYZ)
+
+
+def is_coarse_rgb(pixel_format: str) -> bool:
+    """Return whether pictures of a format are RGB of less than eight bits, whose white FFmpeg's converters lose.
+
+    >>> is_coarse_rgb("rgb555le"), is_coarse_rgb("rgb24"), is_coarse_rgb("pal8")
+    (True, False, False)
+    """
+    return is_rgb(pixel_format) and min(part.bits for part in av.VideoFormat(pixel_format).components) < 8
 
 
 def loses_chroma(pixel_format: str) -> bool:

@@ -13,7 +13,6 @@ from typing import TypeVar, cast
 import av
 import numpy as np
 from av.filter.graph import Graph
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from processing.media.encoders import pixel_format
 from processing.media.enhancement.planes import DeepPlanes, Planes, rounded_to_eight
-from processing.media.formats import is_rgb
+from processing.media.formats import is_coarse_rgb, is_grey, is_rgb
 from processing.media.hdr_table import HDR_TRANSFERS, ToneMapper, make_table
 from processing.media.sizes import even
 from processing.media.specs import Encoding
@@ -82,10 +81,12 @@ class Normaliser:
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         """Convert to 4:2:0; equal ranges on both sides leave code values alone, grey ones are always read as full."""
-        source_range = target_range = FULL if self._is_full_range or _is_grey(frame.format) else LIMITED
+        source_range = target_range = FULL if self._is_full_range or is_grey(frame.format.name) else LIMITED
         source_matrix = target_matrix = _stand_in(frame)
         if is_rgb(frame.format.name):
             source_range, target_range = FULL, FULL if self._is_full_range else LIMITED
+            if is_coarse_rgb(frame.format.name):
+                frame = self._reformatter.reformat(frame, format="rgb24", interpolation=EXACT)
             matrix = self._encoding.colour.matrix
             target_matrix = matrix if matrix != UNSPECIFIED_MATRIX else None
         return self._reformatter.reformat(
@@ -144,10 +145,6 @@ def top_down(frame: VideoFrame) -> VideoFrame:
 def _stand_in(frame: VideoFrame) -> int | None:
     """Return the matrix to name for a picture whose own one FFmpeg does not know; None where it does."""
     return None if frame.colorspace in KNOWN_MATRICES else ITU709
-
-
-def _is_grey(pixel_format: VideoFormat) -> bool:
-    return len(pixel_format.components) <= 2 and not is_rgb(pixel_format.name)
 
 
 def _view(plane: VideoPlane, kind: type[Sample]) -> NDArray[Sample]:

@@ -15,10 +15,10 @@ from processing.media.companions import MAX_CHAPTERS, is_carried_cover
 from processing.media.encoders import is_hevc_size
 from processing.media.enhancement.deinterlace import LOOK_BACK_FRAMES
 from processing.media.enhancement.presets import has_deinterlacing
-from processing.media.formats import has_alpha, is_rgb, is_xyz, loses_chroma
+from processing.media.formats import RGB_MATRIX, grey_colour, has_alpha, is_grey, is_rgb, is_xyz, loses_chroma
 from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
-from processing.media.renditions import HEVC_CRF_OFFSET, RGB_MATRIX, deep_encoding, further_name, is_too_large
+from processing.media.renditions import HEVC_CRF_OFFSET, deep_encoding, further_name, is_too_large
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
@@ -177,12 +177,17 @@ def _as_asked(encoding: Encoding, parameters: Parameters, *, faithful: bool) -> 
 
 
 def output_colour(video: VideoStream) -> Colour:
-    """Return the colour description of the result: the source's, BT.709 for HDR and XYZ, with a YUV matrix for RGB."""
+    """Return the colour description of the result: the source's, BT.709 for HDR and XYZ, with a YUV matrix for RGB.
+
+    Grey pictures keep their code values, which are of full range where nothing else is said.
+    """
     if video.hdr != "none":
         return Colour(range="limited", primaries=BT709, transfer=BT709, matrix=BT709)
     if is_xyz(video.pixel_format):
         return Colour(range="limited", primaries=BT709, transfer=GAMMA_22, matrix=BT709)
     colour = video.colour
+    if is_grey(video.pixel_format):
+        return grey_colour(colour, BT709)
     if colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return Colour(range="limited", primaries=colour.primaries, transfer=colour.transfer, matrix=BT709)
     return colour

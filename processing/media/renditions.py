@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from processing.media.encoders import is_hevc_size
-from processing.media.formats import is_rgb
+from processing.media.formats import RGB_MATRIX, grey_colour, is_grey, is_rgb
 from processing.media.specs import Choice, Colour, Encoding, Enhancement, Plan, VideoStream
 
 RenditionName = Literal["web", "deep", "hdr"]
@@ -22,7 +22,7 @@ MOST_DEEP_PX = 12_000_000
 HEVC_CRF_OFFSET = 1.0
 """x265 at crf 21 is as good as x264 at 20: VMAF 95.5 and 96 against 94.6 and 96.3 on two clips, at 0.5 to 1.0 times
 the size."""
-BT2020_MATRIX, RGB_MATRIX = 9, 0
+BT2020_MATRIX = 9
 
 
 def renditions_of(plan: Plan) -> tuple[Plan, ...]:
@@ -101,6 +101,8 @@ def in_own_values(enhancement: Enhancement) -> Enhancement:
 
 def own_colour(video: VideoStream) -> Colour:
     """Return the colour description under which HDR stays HDR: the source's, with a YUV matrix for RGB."""
+    if is_grey(video.pixel_format):
+        return grey_colour(video.colour, BT2020_MATRIX)
     if video.colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return replace(video.colour, range="limited", matrix=BT2020_MATRIX)
     return video.colour

@@ -62,6 +62,7 @@ def test_enhance_says_what_it_did(source: Path, tmp_path: Path, capsys: pytest.C
         (["/dev/null", "out.mp4"], 2, "/dev/null is no regular file"),
         (["in.mp4", "/dev/null", "--overwrite"], 2, "/dev/null is no regular file"),
         (["in.mp4", "a\x1b[2J\n/out.mp4"], 2, r"there is no folder a\\x1b\[2J\\n"),
+        (["in.mp4", "-"], 2, "cannot go through a pipe"),
         (["in.mp4", "out.mp4", "--compare", "out.mp4"], 2, "out.mp4 is asked for twice"),
         (["in.mp4", "out.mp4", "--compare", "in.mp4"], 2, "in.mp4 is the source"),
         (["in.mp4", "out.mp4", "--compare", "nowhere/out.png"], 2, "there is no folder nowhere"),

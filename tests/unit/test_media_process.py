@@ -26,7 +26,7 @@ from processing.media.errors import (
     SegmentDamaged,
     StorageFull,
 )
-from processing.media.process import sandbox
+from processing.media.process import launcher, sandbox
 from processing.media.process.launcher import ENVIRONMENT, MediaProcesses
 from processing.media.process.limits import Limits
 from processing.media.process.supervision import Usage
@@ -356,6 +356,22 @@ def test_kill_9_of_the_owner_leaves_no_process(operation: str) -> None:
         assert not is_gone(child)
         owner.kill()
     assert wait_until(lambda: is_gone(zygote) and is_gone(child))
+
+
+def test_an_interrupt_while_it_loads_leaves_no_zygote(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pids = []
+
+    def interrupted(zygote: launcher._Zygote, operations: str) -> None:
+        pids.append(zygote.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launcher._Zygote, "_await_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        MediaProcesses(operations=OPERATIONS).start()
+    assert is_gone(pids[0])
+    assert capfd.readouterr().err == ""
 
 
 def test_a_fork_of_the_owner_starts_a_zygote_of_its_own(processes: MediaProcesses) -> None:

@@ -110,6 +110,34 @@ def test_the_matrix_that_is_named_is_the_one_that_is_used(pixel_format: str) -> 
     assert np.abs(np.array([int(plane[10, 10]) for plane in planes]) - (63, 102, 240)).max() <= 1
 
 
+@pytest.mark.parametrize("pixel_format", ["rgb24", "rgb555le", "bgr565be", "gbrp12le"])
+def test_white_is_white_however_few_bits_it_has(pixel_format: str) -> None:
+    white = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 255, np.uint8), format="rgb24")
+    planes = Normaliser(encoding_of(range="limited", matrix=1)).planes(white.reformat(format=pixel_format))
+    assert [int(plane[10, 10]) for plane in planes] == [235, 128, 128]
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        (Colour(), Colour(range="full")),
+        (Colour(range="full", matrix=0), Colour(range="full", matrix=1)),
+        (Colour(range="limited", matrix=6), Colour(range="limited", matrix=6)),
+    ],
+)
+@pytest.mark.parametrize("pixel_format", ["gray", "gray10le", "ya8", "gray16be", "monob"])
+def test_the_range_of_grey_is_the_one_that_is_named(pixel_format: str, said: Colour, written: Colour) -> None:
+    """Grey keeps its code values, which are of full range unless the file says otherwise, as PNG and AVI do not."""
+    video = media_probe(pixel_format=pixel_format, width_px=64, height_px=48, colour=said).video
+    encoding = choose_encoding(video)
+    assert encoding.colour == written
+    picture = np.zeros((48, 64), np.uint8)
+    picture[:, 32:] = 255
+    frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format=pixel_format)
+    luma = Normaliser(encoding).planes(frame).y
+    assert (int(luma[10, 10]), int(luma[10, 50])) == (0, 255)
+
+
 def test_a_size_that_changes_is_scaled_and_counted() -> None:
     normaliser = Normaliser(encoding_of())
     frames = [frame_of("yuv420p"), frame_of("yuv420p", width=128, height=96), frame_of("yuv444p", width=32, height=24)]

@@ -71,7 +71,8 @@ class Command(BaseCommand):
             about = output.absolute().parent if isinstance(error, StorageFull) else source
             raise CommandError(f"{told(about)}: {error.detail} ({error.code})", returncode=FAILED) from error
         except OSError as error:
-            named = error.filename if isinstance(error.filename, str) else str(output)
+            # Of a copy that failed the second name is the file written.
+            named = error.filename2 or error.filename or output
             after = f" ({_listed(written)})" if written else ""
             raise CommandError(f"{told(Path(named))}: {error.strerror or error}{after}", returncode=FAILED) from error
         except KeyboardInterrupt:

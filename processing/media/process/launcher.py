@@ -191,7 +191,11 @@ class _Zygote:
                 start_new_session=True,  # signals of the terminal are for the owner
             )
         self.pid = self._process.pid
-        self._await_ready(operations)
+        try:
+            self._await_ready(operations)
+        except KeyboardInterrupt:
+            self.close()
+            raise
 
     def _await_ready(self, operations: str) -> None:
         self.control.settimeout(_LOAD_SECONDS)

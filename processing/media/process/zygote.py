@@ -68,7 +68,8 @@ class _Zygote:
             return
         self._poll.register(owner, _READABLE)
         self._poll.register(self._control, _READABLE)
-        self._control.send(READY)
+        with suppress(BrokenPipeError):  # an owner that gave up meanwhile; the loop below sees it gone
+            self._control.send(READY)
         while True:
             ready = {descriptor for descriptor, _ in self._poll.poll()}
             if owner in ready or (self._control.fileno() in ready and not self._take_call()):
