@@ -20,7 +20,7 @@ from processing.media.measured import Diagnosis
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.renditions import HEVC_CRF_OFFSET, deep_encoding, further_name, is_too_large
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
-from processing.media.sizes import is_scaled, planned_size
+from processing.media.sizes import HD_HEIGHT_PX, is_scaled, planned_size
 from processing.media.specs import Colour, Encoding, Enhancement, MediaProbe, Plan, Rendition, Timeline, VideoStream
 from processing.media.subtitles import STYLED_CODECS, TEXT_CODECS
 
@@ -28,7 +28,7 @@ LEAST_TICKS_PER_SECOND = 10_000
 """MP4 writers double a coarser time scale until it is this fine; here it is done before, so that ticks stay known."""
 FAITHFUL_CRF = 17.0
 """For pictures that are only brought to a form browsers play: VMAF 95 and more; 20 misses it by one."""
-BT709, GAMMA_22 = 1, 4
+BT709, GAMMA_22, UNSPECIFIED_MATRIX, BT601_MATRIX = 1, 4, 2, 6
 PLAYABLE_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 PLAYABLE_PROFILES = frozenset({"Constrained Baseline", "Baseline", "Main", "High"})
 INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
@@ -156,7 +156,7 @@ def choose_encoding(video: VideoStream, parameters: Parameters = NONE_GIVEN, hdr
         max_bitrate_kbps=parameters.max_bitrate_kbps,
         sample_aspect=video.sample_aspect,
         rotation_degrees=video.rotation_degrees,
-        colour=output_colour(video),
+        colour=_as_guessed(output_colour(video), video.height_px, height),
         hdr_table=hdr_table,
         time_base=output_time_base(video.time_base),
     )
@@ -191,6 +191,14 @@ def output_colour(video: VideoStream) -> Colour:
     if colour.matrix == RGB_MATRIX or is_rgb(video.pixel_format):
         return Colour(range="limited", primaries=colour.primaries, transfer=colour.transfer, matrix=BT709)
     return colour
+
+
+def _as_guessed(colour: Colour, before_px: int, after_px: int) -> Colour:
+    """Return a colour description with the matrix that players guess for the source, where they would guess another
+    for pictures of the result's height."""
+    if colour.matrix != UNSPECIFIED_MATRIX or (before_px >= HD_HEIGHT_PX) == (after_px >= HD_HEIGHT_PX):
+        return colour
+    return replace(colour, matrix=BT709 if before_px >= HD_HEIGHT_PX else BT601_MATRIX)
 
 
 def output_time_base(time_base: Fraction) -> Fraction:

@@ -18,11 +18,11 @@ from processing.media.enhancement.planes import Planes
 from processing.media.errors import Damaged
 from processing.media.pictures import EXACT
 from processing.media.receipts import Still
+from processing.media.sizes import HD_HEIGHT_PX
 from processing.media.specs import Encoding
 
 LONGEST_SIDE_PX = 1280
 JPEG_QUALITY = 90
-HD_HEIGHT_PX = 720
 ITU709, ITU601 = 1, 5
 """FFmpeg's names for the matrices; SD without a tag is BT.601 to every player, larger pictures BT.709."""
 MATRICES = {1: ITU709, 4: 4, 5: ITU601, 6: ITU601, 7: 7, 9: 9, 10: 9}

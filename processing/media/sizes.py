@@ -10,6 +10,9 @@ from fractions import Fraction
 
 from processing.media.specs import VideoStream
 
+HD_HEIGHT_PX = 720
+"""From here on players take pictures that name no matrix for BT.709, below for BT.601."""
+
 
 def even(size_px: int) -> int:
     """Return a size that 4:2:0 can hold: the next even number.

@@ -16,7 +16,7 @@ from processing.media.pictures import Normaliser
 from processing.media.planning import choose_encoding, make_plan
 from processing.media.probe import probe
 from processing.media.sizes import planned_size
-from processing.media.specs import Plan
+from processing.media.specs import Colour, Plan
 from processing.media.timeline import read_timeline
 from tests.clips import make_clip, read_numbers
 from tests.plans import UNREMARKABLE, run_job
@@ -55,6 +55,21 @@ def test_aspect_and_turn_stay() -> None:
     assert (encoding.width_px, encoding.height_px) == (854, 480)
     assert (encoding.sample_aspect, encoding.rotation_degrees) == (Fraction(32, 27), 180)
     assert encoding.max_bitrate_kbps == 900
+
+
+@pytest.mark.parametrize(
+    ("height", "limit", "said", "written"),
+    [
+        (1080, 480, 2, 1),  # told: a player would take it for BT.601 now
+        (1080, 480, 9, 9),
+        (1080, 720, 2, 2),
+        (576, 480, 2, 2),
+        (719, None, 2, 6),  # padded to 720: a player would take it for BT.709 now
+    ],
+)
+def test_colours_look_the_same_at_another_size(height: int, limit: int | None, said: int, written: int) -> None:
+    video = media_probe(width_px=1280, height_px=height, colour=Colour(matrix=said)).video
+    assert choose_encoding(video, Parameters(max_height_px=limit)).colour == Colour(matrix=written)
 
 
 def test_scaling_keeps_levels_and_makes_grey_of_fine_lines() -> None:
