@@ -23,6 +23,7 @@ from processing.media.enhancement.deep import DeepEnhancer
 from processing.media.enhancement.enhancer import Enhancer
 from processing.media.enhancement.planes import DeepPlanes, Planes
 from processing.media.enhancement.presets import has_deinterlacing
+from processing.media.enhancement.watch import ClippingWatch
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.pictures import Normaliser
@@ -53,9 +54,10 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
     delay = decode_delay(plan)
     stamps = [stamp + delay for stamp in ticks(plan, segment.start, segment.stop)]
     frames_out = 0
+    watch = ClippingWatch(plan.encoding.colour.range)
 
     # Frames go round: one is filled, as many wait as may, one is encoded. New memory for each would cost page faults.
-    free = deque(islice(_pictures(plan), ITEMS_BETWEEN + 2))
+    free = deque(islice(_pictures(plan, watch), ITEMS_BETWEEN + 2))
 
     def change(decoded: DecodedFrame) -> tuple[Picture, int] | None:
         picture = free.popleft()
@@ -90,11 +92,15 @@ def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: 
         size_bytes=written.size_bytes,
         sha256=written.sha256,
         fingerprint=fingerprint(plan.encoding.codec),
+        clipped_share=watch.worst,
     )
 
 
-def _pictures(plan: Plan) -> Iterator[Picture]:
-    """Yield pictures to be drawn, of the plan's size and depth; all of them share the state of the operations."""
+def _pictures(plan: Plan, watch: ClippingWatch) -> Iterator[Picture]:
+    """Yield pictures to be drawn, of the plan's size and depth; all of them share the state of the operations.
+
+    `watch` sees each as it was and as it became.
+    """
     size = (plan.encoding.height_px, plan.encoding.width_px)
     normaliser = Normaliser(plan.encoding)
     if plan.encoding.bit_depth == 8:
@@ -108,6 +114,7 @@ def _pictures(plan: Plan) -> Iterator[Picture]:
                 enhancer.remember(picture)
             else:
                 enhancer.process(picture, decoded.pts, planes)
+                watch.look(decoded.index, picture, planes)
 
         while True:
             frame, planes = new_frame(*size)
@@ -122,6 +129,7 @@ def _pictures(plan: Plan) -> Iterator[Picture]:
             deep.remember(picture)
         else:
             deep.process(picture, decoded.pts, planes)
+            watch.look(decoded.index, picture, planes)
 
     while True:
         deep_frame, deep_planes = new_deep_frame(*size)

@@ -25,6 +25,8 @@ class SegmentResult:
     sha256: str
     fingerprint: str
     """The engine's versions and SIMD class: equal fingerprints give equal bytes."""
+    clipped_share: float = 0.0
+    """Share of pixels that the enhancement made black, white or as colourful as can be, in the worst scene."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ class Receipt:
     hdr: Literal["none", "pq", "hlg"] = "none"
     mastering_display: MasteringDisplay | None = None
     light_level: LightLevel | None = None
+    clipped_share: float = 0.0
+    """The worst of all segments."""
     further: tuple[Receipt, ...] = ()
     """The receipts of the other renditions; they have none of their own."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from processing.media.companions import Companions, dropped_tags, is_carried_cover, kept_tags, missing, read_companions
 from processing.media.durable import sha256_of
 from processing.media.encoders import HEVC_TAG, written_aspect
+from processing.media.enhancement.gate import MOST
 from processing.media.errors import OutputMismatch
 from processing.media.fingerprint import fingerprint
 from processing.media.probe import probe
@@ -104,6 +105,7 @@ def verify(output: Path, plan: Plan, promise: Promise, results: Sequence[Segment
         hdr=measured.video.hdr,
         mastering_display=measured.video.mastering_display,
         light_level=measured.video.light_level,
+        clipped_share=_clipped_share(results),
     )
 
 
@@ -261,6 +263,10 @@ def _is_brightness_kept(video: VideoStream, plan: Plan) -> bool:
     )
 
 
+def _clipped_share(results: Sequence[SegmentResult]) -> float:
+    return max((result.clipped_share for result in results), default=0.0)
+
+
 def _warnings(
     plan: Plan,
     promise: Promise,
@@ -274,6 +280,7 @@ def _warnings(
     found = {
         "frames_missing": len(promise.shown) < len(plan.timeline.pts),
         "frames_corrupt": any(result.corrupt_frames for result in results),
+        "enhancement_clips": _clipped_share(results) > MOST.clipping,
         "hdr_brightness_changed": not _is_brightness_kept(video, plan),
         "audio_transcoded": bool(transcoded - copied),
         "audio_aac_added": bool(transcoded & copied),

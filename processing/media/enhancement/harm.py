@@ -79,8 +79,8 @@ def _harm_to(sample: Sample, enhancement: Enhancement, colour_range: str) -> Har
     slope = _slope(source.y, expected)
     noise = enhancement.noise_sigma_luma * slope
     return Harm(
-        clipping=_clipping(source.y, result.y, *luma_bounds(colour_range)),
-        colour_clipping=max(_colour_clipping(a, b) for a, b in zip(source[1:], result[1:], strict=True)),
+        clipping=clipping(source.y, result.y, *luma_bounds(colour_range)),
+        colour_clipping=max(colour_clipping(a, b) for a, b in zip(source[1:], result[1:], strict=True)),
         ringing=_ringing(expected, result.y, RING_MARGIN + RING_NOISES * noise),
         lost_detail=_lost_detail(expected, result.y, noise),
         flicker=_flicker([picture.y for picture in results], toned, noise),
@@ -108,13 +108,15 @@ def _slope(before: Plane, after: Plane) -> float:
     return max(float(_detail(after).mean()) / detail, 1.0) if detail else 1.0
 
 
-def _clipping(source: Plane, result: Plane, black: int, white: int) -> float:
+def clipping(source: Plane, result: Plane, black: int, white: int) -> float:
+    """Return the share of pixels whose luma is newly black or white."""
     dark = (result <= black) & (source > black + CLIP_MARGIN)
     bright = (result >= white) & (source < white - CLIP_MARGIN)
     return float(np.count_nonzero(dark | bright) / source.size)
 
 
-def _colour_clipping(source: Plane, result: Plane) -> float:
+def colour_clipping(source: Plane, result: Plane) -> float:
+    """Return the share of pixels of U or V that are newly at their limit."""
     before, after = (cv2.absdiff(plane, 128) for plane in (source, result))
     return float(np.count_nonzero((after >= MOST_CHROMA) & (before < MOST_CHROMA - CLIP_MARGIN)) / source.size)
 

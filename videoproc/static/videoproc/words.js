@@ -60,6 +60,7 @@ const WARNINGS = {
   alpha_dropped: "Transparency was left out.",
   size_padded: "An odd size was padded by one row or column.",
   enhancement_stepped_down: "Some of the enhancement was made weaker, because it would have done harm.",
+  enhancement_clips: "In some scene the enhancement lost detail in the darkest or brightest parts.",
   interlaced_kept: "The picture is interlaced and was kept so.",
   cover_art_dropped: "Cover art was left out.",
   subtitles_dropped: "Subtitles were left out.",
