@@ -60,6 +60,7 @@ def raw_frames(
     threads: int = 1,
     seek_pts: int | None = None,
     wanted: Collection[int] = (),
+    tells_quantiser: bool = False,
 ) -> Generator[VideoFrame, None, None]:
     """Yield what the decoder gives for one stream, in its output order; errors and corrupt frames count in `tally`.
 
@@ -74,7 +75,7 @@ def raw_frames(
     """
     with open_source(path) as container:
         stream = stream_at(container, stream_index)
-        context = prepare_decoder(stream, threads=threads)
+        context = prepare_decoder(stream, threads=threads, tells_quantiser=tells_quantiser)
         first_pts = None
         is_waiting, is_there = seek_pts is not None, seek_pts is None
         if seek_pts is not None:

@@ -27,12 +27,14 @@ from processing.media.enhancement.harm import Sample
 from processing.media.enhancement.planes import Planes, luma_bounds
 from processing.media.errors import Damaged
 from processing.media.exposure import exposure_track
-from processing.media.findings import RunFindings, centre, measure_run
+from processing.media.field_measures import show_fields
+from processing.media.findings import COMBED_SHARE, RunFindings, centre, measure_run
 from processing.media.measured import Bars, Diagnosis, RunMeasure
 from processing.media.measures import is_other_scene, percentile
 from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.pictures import Normaliser
 from processing.media.planning import INTERLACED_ORDERS, choose_encoding
+from processing.media.quantiser import quantiser_step
 from processing.media.renditions import deep_encoding
 from processing.media.specs import Encoding, MediaProbe, Timeline
 
@@ -46,9 +48,8 @@ RUN_STRIDE = 20
 """Frames from the start of one run to that of the next, where several lie in one GOP."""
 MOST_MEASURED_PX = 1920
 """Wider or higher pictures are measured on their centre: noise is the same there, and time is not."""
-COMBED_SHARE = 0.004
 FLAGGED_COMBED_SHARE = 0.0005
-"""Share of combed pixels that proves interlacing, without and with the stream's own word for it."""
+"""Share of combed pixels that proves interlacing where the stream says so too."""
 MOST_HIDDEN = 1.3
 """How many times the noise of luma may be what is measured at full size: more would be texture."""
 FLAGGED_FIELD_ORDER = 0.05
@@ -125,8 +126,8 @@ def summarised(runs: list[RunFindings], probe: MediaProbe, black: int, white: in
     histogram = np.sum([run.histogram for run in runs], axis=0)
     dark, bright = (percentile(histogram, percent) for percent in (1.0, 99.0))
     comb = float(np.median([run.combing for run in runs]))
-    orders = _all(run.field_order for run in runs)
-    order = float(np.median(orders)) if orders else 0.0
+    pairs = [pair for run in runs for pair in run.fields]
+    order = float(np.median([pair.order for pair in pairs])) if pairs else 0.0
     flagged = sum(run.flagged_interlaced for run in runs)
     is_flagged = 2 * flagged > frames or probe.video.field_order in INTERLACED_ORDERS
     noise_luma, noise_chroma = _noise(runs)
@@ -142,6 +143,7 @@ def summarised(runs: list[RunFindings], probe: MediaProbe, black: int, white: in
         contrast=round((bright - dark) / (white - black), 3),
         sharpness=_middle([run.sharpness for run in runs]),
         is_interlaced=comb > COMBED_SHARE
+        or show_fields(pairs)
         or (is_flagged and (comb > FLAGGED_COMBED_SHARE or abs(order) > FLAGGED_FIELD_ORDER)),
         combing=round(comb, 5),
         first_field=_first_field(order, probe),
@@ -153,6 +155,7 @@ def summarised(runs: list[RunFindings], probe: MediaProbe, black: int, white: in
         colourfulness=_colourfulness(runs, noise_chroma),
         blocking=_middle([run.blocking for run in runs]),
         flicker=_middle([run.flicker for run in runs if run.flicker is not None]),
+        quantiser_step=_middle([run.quantiser_step for run in runs if run.quantiser_step is not None]),
         exposure_drift=max(
             (
                 abs(b.median_luma - a.median_luma)
@@ -253,9 +256,16 @@ def _look(
             flagged_interlaced=sum(frame.interlaced_frame for frame in run),
             most_px=MOST_MEASURED_PX,
             unscaled=[unscaled.planes(frame) for frame in run] if unscaled else None,
+            quantiser_step=_quantiser_step(run),
         )
         found.append((findings, _sample(findings.pts, pictures)))
     return found
+
+
+def _quantiser_step(frames: list[VideoFrame]) -> float | None:
+    """Return the mean of what the decoder tells of frames; they differ, as those that others refer to are finer."""
+    told = [step for frame in frames if (step := quantiser_step(frame)) is not None]
+    return float(np.exp2(np.mean(np.log2(told)))) if told else None
 
 
 def _sample(pts: int, pictures: list[Planes]) -> Sample:
@@ -290,7 +300,8 @@ def _run_frames(
         for number, first in enumerate(range(start, stop, RUN_STRIDE)):
             number_of |= dict.fromkeys(timeline.pts[first : first + RUN_FRAMES], number)
     tally = DecodeTally()
-    with closing(raw_frames(path, probe.video.index, tally, seek_pts=seek_pts, wanted=number_of)) as frames:
+    stream, wanted = probe.video.index, number_of
+    with closing(raw_frames(path, stream, tally, seek_pts=seek_pts, wanted=wanted, tells_quantiser=True)) as frames:
         for offset, frame in enumerate(frames):
             if number_of and (seek_pts is None or (tally.landing and tally.landing[0] == seek_pts)):
                 if frame.pts in number_of:
@@ -307,10 +318,10 @@ def _noise(runs: list[RunFindings]) -> tuple[float, float]:
     Of noise behind a codec mostly the coarse part is left, and its deviation in a flat block is still near that of the
     noise before. Chroma has little texture, so half and quarter size tell its noise well, as long as luma is noisy too.
     """
-    luma = _middle(_all(run.sigma_luma for run in runs))
-    chroma = _middle(_all(run.sigma_chroma for run in runs))
-    luma = max(luma, min(_middle(_all(run.coarse_luma for run in runs)), round(MOST_HIDDEN * luma, 2)))
-    return luma, max(chroma, min(_middle(_all(run.coarse_chroma for run in runs)), luma))
+    luma = _middle(_all(run.noise.luma for run in runs))
+    chroma = _middle(_all(run.noise.chroma for run in runs))
+    luma = max(luma, min(_middle(_all(run.noise.coarse_luma for run in runs)), round(MOST_HIDDEN * luma, 2)))
+    return luma, max(chroma, min(_middle(_all(run.noise.coarse_chroma for run in runs)), luma))
 
 
 def _all(lists: Iterable[list[float]]) -> list[float]:

@@ -5,7 +5,7 @@ Invariant: pure. Findings hold numbers only, no pictures, so a run's memory is f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -14,29 +14,47 @@ from numpy.typing import NDArray
 
 from processing.media.colour_measures import ColourEvidence, colour_evidence
 from processing.media.enhancement.planes import Planes
+from processing.media.field_measures import FieldEvidence, field_evidence, show_fields
 from processing.media.measured import Bars
 from processing.media.measures import (
     blocking,
     coarse_noise_sigma,
     combing,
     edge_steepness,
-    field_order,
     is_other_scene,
+    luma_histogram,
     noise_sigma,
     percentile,
     picture_area,
     signature,
-    value_counts,
 )
 
 NOISE_MARGIN = 3
 """Code values from black and white within which noise is cut off and cannot be measured."""
 GRID_PX = 8
+COMBED_SHARE = 0.004
+"""Share of combed pixels that proves interlacing."""
+
+
+@dataclass(kw_only=True)
+class NoiseFindings:
+    """Deviations of noise, of each pair of frames that told some, in code values."""
+
+    luma: list[float]
+    chroma: list[float]
+    coarse_luma: list[float]
+    coarse_chroma: list[float]
+    """At half size, and of chroma at a quarter too: what a codec leaves of noise is mostly that."""
+
+    @property
+    def last_luma(self) -> float:
+        """That of the last pair; 0 where none tells."""
+        return self.luma[-1] if self.luma else 0.0
 
 
 @dataclass(kw_only=True)
 class RunFindings:
-    """One run of up to three frames; lists have an entry for each pair of frames that told something."""
+    """One run of up to three frames; lists have an entry for each pair of them."""
 
     pts: int
     frames: int
@@ -53,11 +71,10 @@ class RunFindings:
     flicker: float | None
     """None where three frames of one scene were not there."""
     cuts: int
-    sigma_luma: list[float] = field(default_factory=list)
-    sigma_chroma: list[float] = field(default_factory=list)
-    coarse_luma: list[float] = field(default_factory=list)
-    coarse_chroma: list[float] = field(default_factory=list)
-    field_order: list[float] = field(default_factory=list)
+    noise: NoiseFindings
+    fields: list[FieldEvidence]
+    quantiser_step: float | None = None
+    """To which the codec rounded, in code values; None where the decoder did not tell."""
 
     @property
     def median_luma(self) -> float:
@@ -74,6 +91,7 @@ def measure_run(
     flagged_interlaced: int,
     most_px: int,
     unscaled: list[Planes] | None = None,
+    quantiser_step: float | None = None,
 ) -> RunFindings:
     """Return what consecutive pictures show; of greater ones than `most_px` wide or high the centre is measured.
 
@@ -83,39 +101,56 @@ def measure_run(
     bars = bars_of(own[len(own) // 2].y, black)
     own = [centre(picture, most_px) for picture in own]
     pictures = [centre(picture, most_px) for picture in pictures] if unscaled else own
-    middle = pictures[len(pictures) // 2]
-    seconds: list[Planes | None] = [*pictures[1:]] or [None]
-    pairs = list(zip(pictures, seconds, strict=False))
+    middle, own_middle = pictures[len(pictures) // 2], own[len(own) // 2]
     inside = (black + NOISE_MARGIN, white - NOISE_MARGIN)
-    luma = [noise_sigma(a.y, b.y if b else None, *inside) for a, b in pairs]
-    chroma = [noise_sigma(a[i], b[i] if b else None) for a, b in pairs for i in (1, 2)]
-    sigma_luma = [sigma for sigma in luma if sigma is not None]
-    sigma = sigma_luma[-1] if sigma_luma else 0.0
+    noise = _noise_of(pictures, inside)
+    evidence = [field_evidence(a.y, b.y, noise.last_luma) for a, b in pairwise(own)]
+    combed = combing(own_middle.y, noise.last_luma)
+    if combed > COMBED_SHARE or show_fields(evidence):
+        # Lines of two moments differ as noise does; in a field's lines, texture does at half the size.
+        noise = replace(_noise_of([_top_field(picture) for picture in pictures], inside), coarse_luma=[])
+    sigma = noise.last_luma
     signatures = [signature(picture.y) for picture in pictures]
     cuts = sum(is_other_scene(a, b) for a, b in pairwise(signatures))
     return RunFindings(
         pts=pts,
         frames=len(pictures),
         flagged_interlaced=flagged_interlaced,
-        histogram=_histogram(middle, black),
+        histogram=luma_histogram(middle.y, black, sigma),
         bars=bars,
         colour=colour_evidence(_without_bars(middle, black), black, white),
         signature=signatures[len(pictures) // 2],
         sharpness=edge_steepness(middle.y, sigma),
-        combing=combing(own[len(own) // 2].y, sigma),
-        blocking=blocking(own[len(own) // 2].y),
+        combing=combed,
+        blocking=blocking(own_middle.y),
         flicker=None if cuts else _flicker(pictures),
         cuts=cuts,
-        sigma_luma=sigma_luma,
-        sigma_chroma=[sigma for sigma in chroma if sigma is not None],
+        noise=noise,
+        fields=evidence,
+        quantiser_step=quantiser_step,
+    )
+
+
+def _noise_of(pictures: list[Planes], inside: tuple[int, int]) -> NoiseFindings:
+    """Return the noise of luma whose code values lie inside, and that of chroma, pair by pair."""
+    seconds: list[Planes | None] = [*pictures[1:]] or [None]
+    pairs = list(zip(pictures, seconds, strict=False))
+    luma = [noise_sigma(a.y, b.y if b else None, *inside) for a, b in pairs]
+    chroma = [noise_sigma(a[i], b[i] if b else None) for a, b in pairs for i in (1, 2)]
+    return NoiseFindings(
+        luma=[sigma for sigma in luma if sigma is not None],
+        chroma=[sigma for sigma in chroma if sigma is not None],
         coarse_luma=[coarse_noise_sigma(a.y, b.y if b else None, 1, *inside) for a, b in pairs],
         coarse_chroma=[
             (coarse_noise_sigma(a[i], b[i] if b else None, 1) + coarse_noise_sigma(a[i], b[i] if b else None, 2)) / 2.0
             for a, b in pairs
             for i in (1, 2)
         ],
-        field_order=[field_order(a.y, b.y) for a, b in pairwise(own)],
     )
+
+
+def _top_field(picture: Planes) -> Planes:
+    return Planes(*(np.ascontiguousarray(plane[::2]) for plane in picture))
 
 
 def bars_of(luma: NDArray[np.uint8], black: int) -> Bars | None:
@@ -146,11 +181,6 @@ def _without_bars(planes: Planes, black: int) -> Planes:
 def _cut(planes: Planes, top: int, bottom: int, left: int, right: int) -> Planes:
     half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
     return Planes(planes.y[top:bottom, left:right], planes.u[half], planes.v[half])
-
-
-def _histogram(picture: Planes, black: int) -> NDArray[np.int64]:
-    quarter = picture.y[::2, ::2]
-    return value_counts(quarter[picture_area(quarter, black)])
 
 
 def _flicker(pictures: list[Planes]) -> float | None:

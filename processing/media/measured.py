@@ -94,6 +94,8 @@ class Diagnosis:
     """95th percentile of how far well exposed chroma lies from grey; 0 is a grey picture."""
     blocking: float = 0.0
     """By how much steps of luma across the edges of 8x8 blocks are greater than those inside, as a share: 0 if not."""
+    quantiser_step: float = 0.0
+    """To which the source's codec rounded luma, in code values of an orthonormal transform; 0 where it is not told."""
     flicker: float = 0.0
     """How far the mean luma of a frame lies from the mean of its neighbours'; median over the runs, without cuts."""
     exposure_drift: float = 0.0

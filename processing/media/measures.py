@@ -6,6 +6,8 @@ noise, combing by fine patterns, exposure by black bars.
 
 from __future__ import annotations
 
+from math import ceil, log2
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,12 @@ QUIETEST_BIAS = 1.06
 LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 """Blind to planes and straight edges along the axes: J. Immerkaer, "Fast noise variance estimation", 1996."""
 LAPLACIAN_TO_SIGMA = float(np.sqrt(np.pi / 2.0) / 6.0)
-LINE_TO_NEIGHBOURS = np.array([[-1], [2], [-1]], np.float32)
 COMB_STEP = 12
 COMB_NOISES = 6
 """Code values, or multiples of the noise where that is more, by which a line must stand out from both neighbours."""
+MOST_NOISE_COUNTED = 2.5
+"""Deviation of noise, in code values, that a histogram may be counted with: it moves percentiles by a few."""
+MOST_HALVINGS = 3
 GRID_PX = 8
 MOST_STEP = 12
 """Steps between pixels count as at most so much for the grid of blocks: greater ones are edges of things."""
@@ -112,6 +116,20 @@ def value_counts(plane: Plane) -> NDArray[np.int64]:
     return cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel().astype(np.int64)
 
 
+def luma_histogram(luma: Plane, black: int, sigma: float = 0.0) -> NDArray[np.int64]:
+    """Return how often each of 256 code values occurs between black bars, in a quarter of the pixels or fewer.
+
+    Noise of deviation `sigma` widens a histogram and makes a flat picture look like one of good contrast. So where
+    there is much, means of 2x2 pixels are counted, or of 4x4 or 8x8, until at most MOST_NOISE_COUNTED is left of it.
+    """
+    small = luma[::2, ::2]
+    if sigma > MOST_NOISE_COUNTED:
+        small = luma
+        for _ in range(min(ceil(log2(sigma / MOST_NOISE_COUNTED)), MOST_HALVINGS)):
+            small = _halved(small)
+    return value_counts(small[picture_area(small, black)])
+
+
 def percentile(histogram: NDArray[np.int64], percent: float) -> float:
     """Return the smallest code value at or below which `percent` of a histogram of 256 lies.
 
@@ -150,19 +168,6 @@ def combing(luma: Plane, sigma: float) -> float:
     return max(lines - columns, 0.0)
 
 
-def field_order(previous: Plane, current: Plane) -> float:
-    """Return which field of two consecutive pictures is the earlier: above 0 the top one, below 0 the bottom one.
-
-    The last field of a picture lies next in time to the first field of the following one. So these two, woven, comb
-    less than the other two, which lie three fields apart; returned is the difference as a share of the sum, near 0 for
-    progressive pictures (the idea of FFmpeg's idet).
-    """
-    by_top, by_bottom = previous.copy(), previous.copy()
-    by_top[0::2], by_bottom[1::2] = current[0::2], current[1::2]
-    top, bottom = _roughness(by_top), _roughness(by_bottom)
-    return (bottom - top) / (bottom + top) if bottom + top else 0.0
-
-
 def _grid_strength(plane: Plane) -> float:
     steps = cv2.min(cv2.absdiff(plane[:, 1:], plane[:, :-1]), MOST_STEP)
     columns = cv2.reduce(steps, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() / plane.shape[0]
@@ -172,14 +177,6 @@ def _grid_strength(plane: Plane) -> float:
     means = whole.mean(axis=0)
     inside = float(means[: GRID_PX - 1].mean())
     return float(means[GRID_PX - 1]) / inside - 1.0 if inside > LEAST_INSIDE else 0.0
-
-
-def _roughness(plane: Plane) -> float:
-    """Return the mean of how far each line is from the mean of its neighbours, in half code values."""
-    if plane.shape[0] < 3 or plane.size == 0:
-        return 0.0
-    distances = cv2.filter2D(plane, cv2.CV_16S, LINE_TO_NEIGHBOURS)[1:-1]
-    return cv2.norm(distances, cv2.NORM_L1) / distances.size
 
 
 def _comb_share(luma: Plane, step: int) -> float:

@@ -139,13 +139,15 @@ def read_only(container: InputContainer, streams: Sequence[av.stream.Stream]) ->
         stream.discard = av.stream.Discard.default if stream.index in wanted else av.stream.Discard.all
 
 
-def prepare_decoder(stream: VideoStream, *, threads: int = 1) -> VideoCodecContext:
+def prepare_decoder(stream: VideoStream, *, threads: int = 1, tells_quantiser: bool = False) -> VideoCodecContext:
     """Limit the decoder of a stream before its first packet and return it.
 
-    Never frame threads: with them a truncated file ends without an error.
+    Never frame threads: with them a truncated file ends without an error. With `tells_quantiser`, frames carry what
+    `quantiser_step` reads, from decoders that can.
     """
     context = stream.codec_context
-    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+    told = {"export_side_data": "venc_params"} if tells_quantiser else {}
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS), **told}
     context.thread_count = threads
     context.thread_type = "SLICE"
     return context

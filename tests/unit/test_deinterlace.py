@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,10 @@ from processing.media.decode import DecodedFrame
 from processing.media.diagnosis import diagnose
 from processing.media.enhancement.deinterlace import deinterlaced
 from processing.media.enhancement.presets import choose
+from processing.media.field_measures import field_evidence, show_fields
+from processing.media.findings import COMBED_SHARE
 from processing.media.measured import Diagnosis
-from processing.media.measures import combing, field_order
+from processing.media.measures import combing
 from processing.media.planning import make_plan
 from processing.media.probe import probe
 from processing.media.specs import Plan
@@ -80,13 +83,34 @@ def test_the_wrong_order_is_worse() -> None:
 
 @pytest.mark.parametrize(("first_field", "sign"), [("top", 1), ("bottom", -1)])
 def test_the_order_of_fields_is_seen(first_field: Field, sign: int) -> None:
-    found = [field_order(luma(number, first_field), luma(number + 1, first_field)) for number in range(6)]
-    assert np.median(found) * sign > 0.02
+    found = [field_evidence(luma(number, first_field), luma(number + 1, first_field), 0.0) for number in range(6)]
+    assert np.median([pair.order for pair in found]) * sign > 0.02
+    assert show_fields(found)
 
 
 def test_whole_pictures_have_no_order() -> None:
-    found = [field_order(luma(number, None), luma(number + 1, None)) for number in range(6)]
-    assert abs(np.median(found)) < 0.01
+    found = [field_evidence(luma(number, None), luma(number + 1, None), 0.0) for number in range(6)]
+    assert abs(np.median([pair.order for pair in found])) < 0.01
+    assert not show_fields(found)
+
+
+def still_but_for_a_square(number: int, half: int = 0) -> np.ndarray:
+    """Return a still picture in which a small square moves two pixels a frame, one in each half."""
+    plane = np.tile(np.linspace(60, 180, 256), (192, 1)).astype(np.uint8)
+    left = 40 + 4 * number + 2 * half
+    plane[80:128, left : left + 64] = 150 + (np.arange(64) // 4 % 2 * 8).astype(np.uint8)
+    return plane
+
+
+def test_a_few_moving_blocks_prove_fields() -> None:
+    woven = [still_but_for_a_square(number) for number in range(4)]
+    for number, plane in enumerate(woven):
+        plane[1::2] = still_but_for_a_square(number, 1)[1::2]
+    assert combing(woven[1], 0.0) < COMBED_SHARE
+    assert show_fields([field_evidence(a, b, 0.0) for a, b in pairwise(woven)])
+    whole = [still_but_for_a_square(number) for number in range(4)]
+    assert not show_fields([field_evidence(a, b, 0.0) for a, b in pairwise(whole)])
+    assert not show_fields([field_evidence(woven[0], woven[0], 0.0)])
 
 
 def test_one_frame_and_tiny_frames_come_through() -> None:

@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from processing.media.measures import coarse_noise_sigma, combing, edge_steepness, noise_sigma, percentile, picture_area
+from processing.media.measures import (
+    coarse_noise_sigma,
+    combing,
+    edge_steepness,
+    luma_histogram,
+    noise_sigma,
+    percentile,
+    picture_area,
+)
 from tests.unit.pictures import noisy, scene
 
 
@@ -68,6 +76,18 @@ def test_percentiles_of_a_histogram() -> None:
     assert percentile(histogram, 1) == 10
     assert percentile(histogram, 99) == 200
     assert percentile(histogram, 100) == 250
+
+
+@pytest.mark.parametrize("sigma", [5.0, 10.0, 20.0])
+def test_noise_does_not_widen_a_flat_picture(sigma: float) -> None:
+    rows, columns = np.mgrid[0:256, 0:256]
+    clean = (100 + 40 * (columns // 64 % 2) + 10 * (rows // 128)).astype(np.uint8)
+    random = np.random.default_rng(0)
+    grainy = np.clip(clean + random.normal(0, sigma, clean.shape), 0, 255).astype(np.uint8)
+    counted = luma_histogram(grainy, 16, sigma)
+    assert percentile(counted, 1) == pytest.approx(100, abs=8)
+    assert percentile(counted, 99) == pytest.approx(150, abs=8)
+    assert percentile(luma_histogram(clean, 16), 1) == 100
 
 
 def step(width: int) -> np.ndarray:

@@ -108,6 +108,29 @@ def test_a_soft_picture_is_sharpened_unless_fields_stay() -> None:
     assert "fields are kept" in kept.reasons[0]
 
 
+def test_a_coarsely_coded_picture_is_sharpened_a_little() -> None:
+    enhancement = chosen(quantiser_step=52.0)
+    assert strengths(enhancement) == {"sharpen": 0.5}
+    assert "coarsely coded (rounded in steps of 52): sharpen at 0.5" in enhancement.reasons[3]
+    assert chosen(quantiser_step=33.0).choices == ()
+    assert chosen("denoise", quantiser_step=52.0).choices == ()
+    assert strengths(chosen(quantiser_step=52.0, sharpness=0.2))["sharpen"] > 0.8
+
+
+def test_a_picture_without_highlights_gets_its_light_back() -> None:
+    """The middle of an even scene lies near its highlights, so it comes up with them."""
+    even = {"runs": run_measures(70.0, 71.0, black_luma=17.0), "white_luma": 104.0, "contrast": 0.4}
+    table = chosen(**even).tone[0].table
+    assert 190 < table[104] < 225
+    assert table[71] <= 16 + 219 * BRIGHTEST_AFTER_LIFT + 1
+    assert table[71] > 120
+    assert (table[104] - table[95]) > 1.6 * 9
+    unlit = {**even, "runs": run_measures(89.0, 90.0, black_luma=16.0), "white_luma": 100.0, "contrast": 0.38}
+    assert 130 < chosen(**unlit).tone[0].table[90] < 150
+    assert chosen(**{**unlit, "contrast": 0.15}).tone == ()
+    assert chosen(**{**unlit, "runs": run_measures(89.0, 90.0, black_luma=60.0)}).tone == ()
+
+
 def test_gentle_does_less_and_low_light_more_than_auto() -> None:
     changes = {**DARK, "noise_sigma_luma": 5.0, "sharpness": 0.2}
     by_preset = {preset: strengths(chosen(preset, **changes)) for preset in ("gentle", "auto", "low-light")}

@@ -27,6 +27,8 @@ class Preset:
     """Share of detail added to the softest picture."""
     soft_below: float
     """Sharpness under which a picture is soft."""
+    sharpen_coarse: float = 0.0
+    """Share of detail added to a picture that its codec rounded coarsely."""
     deinterlace: bool = True
     """Whether an interlaced picture becomes a whole one."""
     denoise_method: Literal["quick", "fine"] = "quick"

@@ -23,6 +23,9 @@ from processing.media.parameters import NONE_GIVEN, Parameters
 from processing.media.sizes import is_scaled, planned_size
 from processing.media.specs import Choice, Enhancement, MediaProbe
 
+COARSE_STEP = 36.0
+"""Of a codec's quantiser, in code values, from which a picture is coarsely coded; x264 passes it from CRF 29 on."""
+
 AUTO = Preset(
     name="auto",
     summary="Measure, and do what is needed",
@@ -34,6 +37,7 @@ AUTO = Preset(
     brightness_aim=0.42,
     sharpen=1.4,
     soft_below=0.4,
+    sharpen_coarse=0.5,
     stretch=0.75,
     flat_below=0.5,
     local_contrast=0.3,
@@ -57,6 +61,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.4,
                 sharpen=0.8,
                 soft_below=0.25,
+                sharpen_coarse=0.3,
                 stretch=0.4,
                 flat_below=0.42,
                 local_contrast=0.15,
@@ -74,6 +79,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.46,
                 sharpen=1.0,
                 soft_below=0.35,
+                sharpen_coarse=0.3,
                 stretch=0.75,
                 flat_below=0.5,
                 local_contrast=0.25,
@@ -111,6 +117,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 brightness_aim=0.42,
                 sharpen=1.4,
                 soft_below=0.5,
+                sharpen_coarse=0.6,
                 stretch=0.8,
                 flat_below=0.6,
                 local_contrast=0.3,
@@ -216,7 +223,7 @@ def _denoise(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple
 
 
 def _sharpen(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple[float, str]:
-    sharpness = diagnosis.sharpness
+    sharpness, step = diagnosis.sharpness, diagnosis.quantiser_step
     figure = f"sharpness {sharpness:.2f} of 1"
     if asked is not None:
         return asked, f"sharpen {asked:g}: asked for, {figure}"
@@ -224,10 +231,13 @@ def _sharpen(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple
         return 0.0, f"{figure}: not asked for, left alone"
     if diagnosis.is_interlaced and not wanted.deinterlace:
         return 0.0, f"{figure}, interlaced: sharpening would raise the combing, left alone"
-    if sharpness >= wanted.soft_below:
-        return 0.0, f"{figure} is fine: left alone"
-    strength = round(wanted.sharpen * (0.4 + 0.6 * (1.0 - sharpness / wanted.soft_below)), 2)
-    return strength, f"{figure} is soft: sharpen at {strength:.2g}"
+    if sharpness < wanted.soft_below:
+        strength = round(wanted.sharpen * (0.4 + 0.6 * (1.0 - sharpness / wanted.soft_below)), 2)
+        return strength, f"{figure} is soft: sharpen at {strength:.2g}"
+    if step >= COARSE_STEP and wanted.sharpen_coarse:
+        coded = f"coarsely coded (rounded in steps of {step:.0f})"
+        return wanted.sharpen_coarse, f"{figure}, {coded}: sharpen at {wanted.sharpen_coarse:.2g}"
+    return 0.0, f"{figure} is fine: left alone"
 
 
 def _deinterlace(wanted: Preset, diagnosis: Diagnosis, asked: bool | None) -> tuple[float, str]:

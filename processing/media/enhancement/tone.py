@@ -31,7 +31,7 @@ MOST_SLOPE = 6.0
 """At black: more would show the steps of 8-bit shadows."""
 MOST_GAIN = 2.2
 KNEE = 0.6
-"""Where the gain's shoulder begins, on the output's side."""
+"""Where the gain's shoulder begins at the earliest, on the output's side."""
 MOST_COLOUR_GAIN = 2.5
 BLEND_STEPS = 64
 """Tables differ by less than 64 code values as a rule, so that a step is one at most."""
@@ -49,6 +49,8 @@ class Curve:
     """Slope at black less 1."""
     toe: float = 0.0
     """What is drawn towards black, as a share of black to white: twice as much is bent, the rest moved."""
+    knee: float = KNEE
+    """Where the gain's shoulder begins, on the output's side: below it, differences grow by all of the gain."""
 
 
 def lift_for(level: float, target: float, gain: float = 1.0) -> float:
@@ -65,14 +67,14 @@ def lift_for(level: float, target: float, gain: float = 1.0) -> float:
 
 def brightened(x: NDArray[np.float64], curve: Curve) -> NDArray[np.float64]:
     """Return the curve at `x` in [0, 1]: toe, then times gain up to the knee, a shoulder to 1, then lifted."""
-    toe, gain = curve.toe, curve.gain
+    toe, gain, knee = curve.toe, curve.gain, curve.knee
     if toe > 0.0:
         # A parabola that meets the line x - toe with its slope, at twice the toe.
         x = np.where(x < 2.0 * toe, x * x / (4.0 * toe), x - toe) / (1.0 - toe)
     x = gain * x
-    over = np.clip((x - KNEE) / (gain - KNEE), 0.0, 1.0)
+    over = np.clip((x - knee) / (gain - knee), 0.0, 1.0)
     # The shoulder's first slope is the gain's own, so no bend is seen at the knee.
-    x = np.where(x > KNEE, KNEE + (1.0 - KNEE) * _rational(over, (gain - 1.0) / (1.0 - KNEE)), x)
+    x = np.where(x > knee, knee + (1.0 - knee) * _rational(over, (gain - 1.0) / (1.0 - knee)), x)
     return _rational(x, curve.lift)
 
 

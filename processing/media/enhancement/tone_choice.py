@@ -13,7 +13,7 @@ import numpy as np
 
 from processing.media.enhancement.planes import luma_bounds
 from processing.media.enhancement.preset import Preset
-from processing.media.enhancement.tone import MOST_GAIN, Curve, brightened, lift_for, tone_table
+from processing.media.enhancement.tone import KNEE, MOST_GAIN, Curve, brightened, lift_for, tone_table
 from processing.media.measured import Diagnosis, ExposureMark, RunMeasure
 from processing.media.specs import MediaProbe, ToneCurve
 
@@ -29,6 +29,12 @@ HEADROOM = 0.4
 """Range above the highlights that tells an underexposed picture from one with bright lights in the dark."""
 WHITE_AIM = 0.85
 """Where the brightest hundredth of a dark picture is raised to, so that it does not turn grey when lifted."""
+UNLIT_WHITE_AIM = 0.92
+"""The same for a picture that has no highlights at all, as light from everywhere, but too little of it, makes."""
+UNLIT_BELOW = 0.45
+"""Of the range, below which the brightest hundredth is no highlight."""
+MOST_KNEE = 0.85
+"""Where the shoulder begins at the latest: what is brighter still, a lamp, keeps its differences."""
 EVEN_CONTRAST = 0.2
 """Contrast below which a picture is a wall or fog: there is nothing to stretch but noise."""
 FAINT_CONTRAST = 0.4
@@ -89,13 +95,19 @@ def choose_tone(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: 
         return _alone(f"{figure}: not asked for, left alone" if asked is None else figure)
     if seen.level < BLACK_LEVEL:
         return _alone(f"{figure} is black, not dark: left alone")
-    if wanted.lift and seen.level < wanted.dark_below:
+    if wanted.lift and (seen.level < wanted.dark_below or _is_unlit(wanted, seen, diagnosis)):
         if diagnosis.exposure and (followed := _followed(wanted, seen, diagnosis.exposure, probe)) is not None:
             return followed
         return _lifted(wanted, seen, probe, figure, LEAST_LIFT if asked is None else LEAST_ASKED_LIFT)
     if asked is None and is_flat(wanted, diagnosis):
         return _stretched(wanted, seen, diagnosis.contrast, probe)
     return _alone(f"{figure} is fine: left alone")
+
+
+def _is_unlit(wanted: Preset, seen: Exposure, diagnosis: Diagnosis) -> bool:
+    """Return whether nothing in a picture is bright, though it is neither bright in the middle nor even."""
+    is_low = seen.highlight < UNLIT_BELOW and seen.level < wanted.brightness_aim
+    return is_low and seen.darkest < MILKY and diagnosis.contrast >= EVEN_CONTRAST
 
 
 def is_flat(wanted: Preset, diagnosis: Diagnosis) -> bool:
@@ -125,9 +137,16 @@ def lifting_curve(wanted: Preset, seen: Exposure, part: float = 1.0) -> Curve:
     target = seen.level + share * (wanted.brightness_aim - seen.level)
     toe = _toe(wanted.stretch, seen)
     level, highlight, brightest = _after_toe(toe, seen)
-    gain = max(1.0, min(WHITE_AIM / highlight, BRIGHTEST_AFTER_LIFT / brightest, target / level, MOST_GAIN))
+    # Beside brighter parts, a part without highlights may be meant so.
+    unlit = unused if part == 1.0 else 0.0
+    white = WHITE_AIM + (UNLIT_WHITE_AIM - WHITE_AIM) * unlit
+    # What has no highlights lacks light as a whole, and a gain alone gives that back: night stays darker than day.
+    needed = max(target / level, 1.0 + share * unlit * (white / highlight - 1.0))
+    gain = max(1.0, min(white / highlight, BRIGHTEST_AFTER_LIFT / brightest, needed, MOST_GAIN))
     lift = min(lift_for(level, target, gain), lift_for(brightest, BRIGHTEST_AFTER_LIFT, gain))
-    return Curve(gain=gain, lift=lift, toe=toe)
+    # Bent below the highlights, the curve would take from a picture's brighter half the contrast it gives.
+    knee = KNEE + unlit * max(min(gain * highlight, MOST_KNEE) - KNEE, 0.0)
+    return Curve(gain=gain, lift=lift, toe=toe, knee=knee)
 
 
 def _followed(wanted: Preset, seen: Exposure, marks: tuple[ExposureMark, ...], probe: MediaProbe) -> ToneChoice | None:

@@ -45,6 +45,7 @@ function measured(diagnosis) {
     ["Colour cast", diagnosis.cast_share ? `U ${diagnosis.cast_u}, V ${diagnosis.cast_v} at white, in ${percent(diagnosis.cast_share)} of the picture` : null],
     ["Colourfulness", `${diagnosis.colourfulness} of 128`],
     ["Blocking", `${percent(diagnosis.blocking)} more at the edges of blocks`],
+    ["Rounded by the codec", diagnosis.quantiser_step ? `in steps of ${diagnosis.quantiser_step} of 255` : null],
     ["Flicker", `${diagnosis.flicker} of 255`],
     ["Fields", diagnosis.is_interlaced ? `interlaced, ${diagnosis.first_field} field first` : "none, whole pictures"],
     ["Black bars", sides.filter(([size]) => size).map(([size, side]) => `${size} pixels ${side}`).join(", ")],
