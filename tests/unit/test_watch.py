@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,9 @@ import pytest
 
 from processing.media.enhancement.planes import DeepPlanes, Planes
 from processing.media.enhancement.watch import EVERY_FRAMES, ClippingWatch
-from processing.media.specs import Choice
 from tests.clips import make_clip
-from tests.plans import plan_of, run_job
-from tests.unit.pictures import scene
+from tests.plans import DENOISE, plan_of, run_job
+from tests.unit.pictures import enhancement, scene
 
 
 def brightened(picture: Planes, share: float) -> Planes:
@@ -57,11 +57,13 @@ def test_a_flash_does_not_count() -> None:
     assert watch.worst == 0.0
 
 
-@pytest.mark.parametrize(("strength", "warned"), [(3.0, True), (0.1, False)])
-def test_the_receipt_tells_the_worst_segment(strength: float, warned: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("gain", "warned"), [(2.0, True), (1.0, False)])
+def test_the_receipt_tells_the_worst_segment(gain: float, warned: bool, tmp_path: Path) -> None:
     source = make_clip(tmp_path / "a.mp4", frames=60, width=160, height=96)
-    choice = Choice(operation="saturation", strength=strength, reason="a test asks for it")
-    job = run_job(source, tmp_path / "job", choice, plan=plan_of(source, choice))
+    plan = plan_of(source, DENOISE)
+    table = tuple(min(16 + round(gain * max(value - 16, 0)), 235) for value in range(256))
+    plan = replace(plan, enhancement=enhancement(tone=1.0, denoise=0.5, table=table))
+    job = run_job(source, tmp_path / "job", plan=plan)
     assert len(job.results) > 1
     assert job.receipt.clipped_share == max(result.clipped_share for result in job.results)
     assert (job.receipt.clipped_share > 0.005) == warned
