@@ -162,3 +162,11 @@ def test_what_is_only_made_playable_is_encoded_more_faithfully(clip: tuple[Media
     unplayable = with_video(header, codec="vp9")
     assert plan_of(unplayable, timeline, replace(CHANGED, choices=())).encoding.crf == 17
     assert plan_of(unplayable, timeline).encoding.crf == 20
+
+
+def test_no_bits_are_spent_on_what_a_coarse_codec_did(clip: tuple[MediaProbe, Timeline]) -> None:
+    coarse = replace(DIAGNOSIS, quantiser_step=48.0)
+    assert plan_of(*clip, CHANGED, coarse).encoding.crf == 23
+    assert plan_of(*clip, CHANGED, replace(coarse, quantiser_step=30.0)).encoding.crf == 20
+    unplayable = with_video(clip[0], codec="mpeg4")
+    assert plan_of(unplayable, clip[1], LEFT_ALONE, coarse).encoding.crf == 17
