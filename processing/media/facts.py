@@ -24,11 +24,14 @@ from processing.media.timeline import read_timeline
 FRAMES_LOOKED_AT = 200
 
 
-def read_facts(source: Path) -> SourceFacts:
-    """Return what there is to know of a source. Raises what `probe` and `read_timeline` raise."""
+def read_facts(source: Path, *, with_table: bool = True) -> SourceFacts:
+    """Return what there is to know of a source; the table of HDR's colours takes seconds, and may be left out.
+
+    Raises what `probe` and `read_timeline` raise.
+    """
     header = probe(source)
     timeline = read_timeline(source, header)
-    return SourceFacts(probe=header, timeline=timeline, hdr_table=read_table(source, header))
+    return SourceFacts(probe=header, timeline=timeline, hdr_table=read_table(source, header) if with_table else None)
 
 
 def read_table(source: Path, probe: MediaProbe) -> str | None:

@@ -58,7 +58,7 @@ def _probe(request: ProbeRequest, report: Report) -> MediaProbe:
 
 
 def _metadata(request: MetadataRequest, report: Report) -> Metadata:
-    facts = read_facts(Path(request.source))
+    facts = read_facts(Path(request.source), with_table=request.output is not None)
     if request.output is not None:
         write_facts(facts, Path(request.output))
     timeline = facts.timeline

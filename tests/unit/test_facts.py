@@ -63,6 +63,13 @@ def test_hdr_that_cannot_be_mapped_has_metadata_and_stills_but_no_plan(
         _planned(source, tmp_path, written)
 
 
+def test_who_only_asks_what_a_file_is_waits_for_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.mp4", range(8), HDR)
+    monkeypatch.setattr(facts_module, "make_table", pytest.fail)
+    found = OPERATIONS["metadata"].function(MetadataRequest(source=str(tmp_path / "a.mp4")), lambda frames: None)
+    assert (found.probe.video.hdr, found.frames_from_scan) == ("pq", 8)
+
+
 def test_facts_of_another_version_are_read_again(source: Path, tmp_path: Path) -> None:
     written = tmp_path / "facts.json"
     written.write_text('{"probe": {}}')

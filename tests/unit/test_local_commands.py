@@ -216,6 +216,7 @@ def test_probe_tells_the_facts(source: Path, capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr().out
     assert "h264" in told
     assert "60 from the scan, 60 from the header" in told
+    assert "turn 0 degrees, pixel aspect 1, progressive" in told
     call_command("probe", source, "--json")
     document = json.loads(capsys.readouterr().out)
     assert document["frames_from_scan"] == 60

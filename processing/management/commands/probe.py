@@ -17,6 +17,14 @@ from processing.media.requests import Metadata, MetadataRequest
 from processing.media.specs import MediaProbe, VideoStream
 from processing.outputs import Unusable, check_source, say, told
 
+FIELDS = {
+    "progressive": "progressive",
+    "tt": "interlaced, top field first",
+    "bb": "interlaced, bottom field first",
+    "tb": "interlaced, top field coded first and bottom field shown first",
+    "bt": "interlaced, bottom field coded first and top field shown first",
+}
+"""What the stream itself says; the diagnosis looks at the pictures."""
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
 
 
@@ -78,7 +86,8 @@ def _picture(video: VideoStream, metadata: Metadata) -> Iterator[tuple[str, str]
     colour = video.colour
     hdr = "" if video.hdr == "none" else f", HDR ({video.hdr})"
     yield "colour", f"{colour.range} range, {colour.primaries}/{colour.transfer}/{colour.matrix}{hdr}"
-    yield "shape", f"turn {video.rotation_degrees} degrees, pixel aspect {video.sample_aspect}, {video.field_order}"
+    fields = FIELDS.get(video.field_order, "field order unknown")
+    yield "shape", f"turn {video.rotation_degrees} degrees, pixel aspect {video.sample_aspect}, {fields}"
 
 
 def _others(probe: MediaProbe) -> Iterator[tuple[str, str]]:
