@@ -15,7 +15,7 @@ from processing.state.errors import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.05
 """Between two passes: of the commits of many slots, most then share one. Two hints lie ready for whoever is quicker."""
 
 

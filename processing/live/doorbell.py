@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 GROUP = "jobs"
 SEND_SECONDS = 2.0
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.1
 """Between two rounds: what rings of one job meanwhile is one ring. The hubs look no more often than that."""
 
 
@@ -52,10 +52,12 @@ class Doorbell:
     def ring(self, ring: Ring) -> None:
         """Send the ring soon; a later one of the same job replaces it."""
         with self._lock:
+            first = not self._waiting
             known = self._waiting.get(ring.job_id)
             if known is None or known.seq <= ring.seq:
                 self._waiting[ring.job_id] = ring
-        self._loop.call_soon_threadsafe(self._wake.set)
+        if first:
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     def close(self) -> None:
         """Send what waits and end the thread."""

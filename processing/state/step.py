@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -109,10 +110,15 @@ def _moved(rows: QuerySet[Step], **changes: Any) -> Step | None:
         with transaction.atomic():
             found = rows.values_list("pk", flat=True).first()
             return Step.objects.get(pk=found) if found is not None and rows.update(**changes) else None
+    return next(iter(Step.objects.raw(*_returning(rows, **changes))), None)
+
+
+def _returning(rows: QuerySet[Step], **changes: Any) -> tuple[str, tuple[Any, ...]]:
+    """Return the UPDATE of rows that returns them, and its parameters."""
     query = cast(UpdateQuery, rows.query.chain(UpdateQuery))
     query.add_update_values(changes)
     update, parameters = query.get_compiler(rows.db).as_sql()
-    return next(iter(Step.objects.raw(f"{update} RETURNING {RETURNED}", parameters)), None)
+    return f"{update} RETURNING {RETURNED}", parameters
 
 
 def _held(claims: Iterable[Claim]) -> QuerySet[Step]:
@@ -288,14 +294,30 @@ def hint(limit: int, loads: dict[int, int]) -> Iterator[Step]:
     loads = dict(loads)
     while limit > 0 and loads:
         owner = min(loads, key=lambda owner: loads[owner])
-        first = _queue(owner).values("pk")[:1]
-        step = _moved(turns.due().filter(pk=Subquery(first)), hinted_at=Now())
+        step = _hint_at(owner)
         if step is None:
             del loads[owner]
             continue
         loads[owner] += 1
         limit -= 1
         yield step
+
+
+def _hint_at(owner: int) -> Step | None:
+    if not connection.features.can_return_columns_from_insert:
+        return _moved(_first(owner), hinted_at=Now())
+    statement = _hinting(connection.vendor, settings.VIDEOPROC_HINT_SECONDS)
+    return next(iter(Step.objects.raw(statement.sql, statement.parameters(owner))), None)
+
+
+@lru_cache(maxsize=8)
+def _hinting(vendor: str, hint_seconds: float) -> turns.Prepared:
+    return turns.Prepared(*_returning(_first(turns.NUMBER), hinted_at=Now()))
+
+
+def _first(owner: int) -> QuerySet[Step]:
+    """Return the step that is due and, when the statement begins, the first of its owner's."""
+    return turns.due().filter(pk=Subquery(_queue(owner).values("pk")[:1]))
 
 
 def _queue(owner: int) -> QuerySet[Step]:

@@ -5,7 +5,10 @@ Only reads. One statement answers for all owners, by one index look-up for each 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -20,6 +23,22 @@ from processing.models import Step
 OWNERS_A_PASS = 64
 SPARE = 2
 """So many more steps than there are live slots are hinted at: a slot that is done finds the next one's message."""
+
+
+NUMBER = 2**62
+"""Stands in a prepared statement for the number that differs between its uses."""
+
+
+class Prepared:
+    """A statement that Django made once: making it takes longer than the database needs for it."""
+
+    def __init__(self, sql: str, parameters: Sequence[Any]) -> None:
+        self.sql = sql
+        self._parameters = parameters
+
+    def parameters(self, number: int) -> list[Any]:
+        """Return the parameters for one use."""
+        return [number if value == NUMBER else value for value in self._parameters]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +69,20 @@ def look(*, after_owner: int = 0) -> Turns:
 
     Of very many owners a part is looked at, those after `after_owner` first; pass the last one served to go round.
     """
+    statement = _looking(connection.vendor, settings.VIDEOPROC_HINT_SECONDS, settings.VIDEOPROC_SEEN_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(statement.sql, statement.parameters(after_owner))
+        (_, _, outstanding, live_slots), *owners = cursor.fetchall()
+    return Turns(
+        room=max(int(live_slots or 0) + SPARE - int(outstanding or 0), 0),
+        at_work={owner: steps for owner, steps, _, _ in owners},
+    )
+
+
+@lru_cache(maxsize=8)
+def _looking(vendor: str, hint_seconds: float, seen_seconds: float) -> Prepared:
     # Each row of `waiting` finds the next: the first due owner behind it, at the end (a row without an owner) once
-    # more from the beginning, as far as `after_owner`.
+    # more from the beginning, as far as the number, which is the last owner served.
     next_owner = due().filter(owner_id__gt=RawSQL("COALESCE(waiting.owner_id, -1)", ()))
     loads = at_work().values("owner_id").annotate(steps=Count("id")).order_by()
     slots = progress.live_workers().order_by().values("slots")
@@ -72,11 +103,4 @@ def look(*, after_owner: int = 0) -> Turns:
         FROM waiting LEFT JOIN loads ON loads.owner_id = waiting.owner_id
         WHERE place = 0 OR (waiting.owner_id IS NOT NULL AND (lap = 0 OR waiting.owner_id <= %s))
         ORDER BY place"""  # noqa: S608
-    parameters = [*loads_parameters, after_owner, *next_parameters, after_owner, *slots_parameters, after_owner]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        (_, _, outstanding, live_slots), *owners = cursor.fetchall()
-    return Turns(
-        room=max(int(live_slots or 0) + SPARE - int(outstanding or 0), 0),
-        at_work={owner: steps for owner, steps, _, _ in owners},
-    )
+    return Prepared(statement, (*loads_parameters, NUMBER, *next_parameters, NUMBER, *slots_parameters, NUMBER))

@@ -76,6 +76,8 @@ def without_hints_again() -> None:
         return Step.objects.filter(runnable, hinted_at__isnull=True, state=Step.State.QUEUED, paused=False)
 
     turns.due = due
+    turns._looking.cache_clear()
+    steps._hinting.cache_clear()
     steps.forget_hints = lambda: None
     dispatch.hint_again = nudge.nudge
 
