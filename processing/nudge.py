@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from django.db import close_old_connections
+from django.db import connection
 
 from processing.state.errors import DATABASE_AWAY
 
@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.05
 """Between two passes: of the commits of many slots, most then share one. Two hints lie ready for whoever is quicker."""
+
+IDLE_SECONDS = 1.0
+"""Without a nudge for so long, the database connection is given back."""
 
 
 class Nudger:
@@ -41,18 +44,19 @@ class Nudger:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            if not self._wake.wait(IDLE_SECONDS):
+                connection.close()  # to the pool; while nudges come it is kept, for taking one out asks the database
+                self._wake.wait()
             self._wake.clear()
             if self._closing.is_set():
-                return
+                break
             try:
-                close_old_connections()
                 self._hint()
             except DATABASE_AWAY as exc:
+                connection.close()
                 logger.warning("nudge lost, the dispatcher follows", extra={"cause": str(exc)})
-            finally:
-                close_old_connections()
             self._closing.wait(PAUSE_SECONDS)
+        connection.close()
 
 
 _nudger: Nudger | None = None

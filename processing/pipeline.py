@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -116,17 +117,32 @@ def _next(job: Job, kind: str, *, begins: bool = False) -> None:
 
 def started(claim: Claim) -> Job:
     """Note that a step began; the first one moves the job to probing. JobClosed where the job has ended."""
+    if claim.kind == Kind.SEGMENT:
+        return _planned_job(claim.job_id, claim.epoch)
     if claim.kind != Kind.METADATA:
-        job = Job.objects.defer(*jobs.DOCUMENTS).get(pk=claim.job_id)
-        if job.terminal or job.epoch != claim.epoch:
-            raise JobClosed(f"job {job.pk} is {job.state} in epoch {job.epoch}")
-        return job
+        return _open_job(claim.job_id, claim.epoch)
     with transaction.atomic():
         job = jobs.lock(claim.job_id, epoch=claim.epoch)
         if job.state == State.QUEUED:
             probing = Job.MetadataState.PROBING
             jobs.record(job, "probing_started", to=State.PROBING, metadata_state=probing, started_at=Now())
     return job
+
+
+def _open_job(job_id: UUID, epoch: int) -> Job:
+    job = Job.objects.defer(*jobs.DOCUMENTS).get(pk=job_id)
+    if job.terminal or job.epoch != epoch:
+        raise JobClosed(f"job {job.pk} is {job.state} in epoch {job.epoch}")
+    return job
+
+
+@lru_cache(maxsize=64)
+def _planned_job(job_id: UUID, epoch: int) -> Job:
+    """Return a job as its segments need it, read once: what they need of it is the same as long as its epoch lasts.
+
+    A claim proves that the job was open then; should it have ended since, the heartbeat or the fenced write finds out.
+    """
+    return _open_job(job_id, epoch)
 
 
 @transaction.atomic
@@ -183,7 +199,7 @@ def planned(claim: Claim, plan: Planned, output: str) -> None:
 @transaction.atomic
 def segment_enhanced(claim: Claim, segment: SegmentResult, output: str) -> None:
     """Store a segment. The job's lock makes finishers take turns, so exactly one is the last and begins the join."""
-    job = jobs.lock(claim.job_id, epoch=claim.epoch)
+    job = jobs.lock(claim.job_id, epoch=claim.epoch, brief=True)
     steps.finish(
         claim,
         output=output,
