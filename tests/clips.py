@@ -56,6 +56,8 @@ class Clip:
     gop: int = 30
     b_frames: int = 0
     open_gop: bool = False
+    intra_refresh: bool = False
+    """H.264 only: keyframes but the first are recovery points, from which pictures become whole by and by."""
     interlaced: bool = False
     first_field: Literal["top", "bottom"] | None = None
     """Which field of each frame shows the earlier of two moments; None where a frame is one moment."""
@@ -224,7 +226,9 @@ def _add_video(output: av.container.OutputContainer, clip: Clip) -> av.VideoStre
     if clip.interlaced:
         options["flags"] = "+ildct+ilme"
     if codec == "libx264":
-        options["x264-params"] = f"open-gop={int(clip.open_gop)}:scenecut=0:b-adapt=0"
+        options["x264-params"] = (
+            f"open-gop={int(clip.open_gop)}:scenecut=0:b-adapt=0:intra-refresh={int(clip.intra_refresh)}"
+        )
     elif clip.open_gop is False and codec in {"mpeg2video", "mpeg1video", "mpeg4"}:
         options["flags"] = options.get("flags", "") + "+cgop"
         options["sc_threshold"] = "1000000000"

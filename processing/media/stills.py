@@ -202,10 +202,23 @@ def _pair(source: Path, plan: Plan, found: _Footage, normaliser: Normaliser) -> 
     if best is None:
         raise Damaged("no frame could be decoded both before and after")
     _, index, before = best
-    for pts, planes in _from(found, stamps[index], normaliser):
-        if pts == stamps[index]:
-            return pts, before, _copy(planes)
-    raise Damaged(f"the result's frame at {stamps[index]} could not be decoded")
+    return stamps[index], before, _exactly(found, stamps[index], normaliser)
+
+
+def _exactly(found: _Footage, wanted: int, normaliser: Normaliser) -> Planes:
+    """Return the result's picture at a stamp, decoded from further back where its keyframe does not lead there.
+
+    Packets that were copied may begin with a recovery point: pictures right after it are not shown by a decoder that
+    starts there.
+    """
+    before = [keyframe for keyframe in found.keyframes if keyframe <= wanted]
+    for start in [*before[-1:], *before[-2:-1], *before[-4:-3], found.pts[0]]:
+        for pts, planes in _from(found, start, normaliser):
+            if pts == wanted:
+                return _copy(planes)
+            if pts > wanted:
+                break
+    raise Damaged(f"the result's frame at {wanted} could not be decoded")
 
 
 def _moments(plan: Plan) -> Iterator[tuple[int, int]]:

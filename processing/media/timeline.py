@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,8 @@ CHECKED_FRAMES = 18
 """Decoder output compared with the packets at the start: longer than any reordering."""
 CHECKED_LATER = 8
 """And at a later keyframe: there a reader of a segment looks again, and says so where this was too short."""
+RESTART_SECONDS = 0.5
+"""Decode times that run back by more begin anew: recordings that were put together as they were."""
 STEADY_TICKS = 2
 STEADY_SHARE = 0.05
 """Distances between frames that differ by no more than rounding does are one rate."""
@@ -38,13 +41,16 @@ class Scan:
     """What the packets of the picture stream say, those flagged discard left out of all but their count."""
 
     pts: tuple[int, ...]
-    """Known stamps, sorted; decode stamps stand in where a packet has no other."""
+    """Known stamps, sorted; decode stamps stand in where a packet has no other. Where times begin anew, those that
+    follow are moved to where the ones before end."""
     key_bytes: dict[int, int]
-    """Size of the packet of each keyframe, by its stamp; in order of the stamps."""
+    """Size of the packet of each keyframe, by its stamp in `pts`; in order of the stamps."""
+    own_stamps: dict[int, int]
+    """The stamp that the packet itself has, of each keyframe whose stamp was moved."""
     packets: int
     discarded: int
     is_complete: bool
-    """Whether each packet has a pts, and no two the same."""
+    """Whether each packet has a pts of its own, and times begin once."""
     last_duration: int
 
 
@@ -55,7 +61,7 @@ def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -
     a TimelineMismatch. Raises Damaged where no frame can be expected, ResourceExceeded (resource_packets), or another
     SourceError.
     """
-    scan = _scan(path, probe.video.index)
+    scan = _scan(path, probe)
     if not scan.pts:
         raise Damaged("the video stream has no packets")
     pts = None if by_decoding or not scan.is_complete else _checked(path, probe.video.index, scan)
@@ -64,36 +70,67 @@ def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -
     return _decoded_timeline(path, probe, scan)
 
 
-def _scan(path: Path, stream_index: int) -> Scan:
+def _scan(path: Path, probe: MediaProbe) -> Scan:
     stamps: list[int] = []
     key_bytes: dict[int, int] = {}
+    own_stamps: dict[int, int] = {}
     packets = discarded = unknown = 0
     last = (0, 0)
+    restarts = _Restarts(probe.video.time_base)
     with open_source(path) as container:
-        for packet in packets_of(container, stream_at(container, stream_index)):
+        for packet in packets_of(container, stream_at(container, probe.video.index)):
             packets += 1
             if packets > MAX_PACKETS:
                 raise ResourceExceeded(f"more than {MAX_PACKETS} packets of video", code="resource_packets")
+            shift = restarts.shift_of(packet.dts)
             if packet.is_discard:
                 discarded += 1
                 continue
             unknown += packet.pts is None
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None:
+            own = packet.pts if packet.pts is not None else packet.dts
+            if own is None:
                 continue
+            stamp = own + shift
             stamps.append(stamp)
             last = max(last, (stamp, packet.duration or 0)) if len(stamps) > 1 else (stamp, packet.duration or 0)
             if packet.is_keyframe:
                 key_bytes[stamp] = packet.size
+                if shift:
+                    own_stamps[stamp] = own
     stamps.sort()
     return Scan(
         pts=tuple(stamps),
         key_bytes=dict(sorted(key_bytes.items())),
+        own_stamps=own_stamps,
         packets=packets,
         discarded=discarded,
-        is_complete=not unknown and len(set(stamps)) == len(stamps),
+        is_complete=not unknown and not restarts.count and len(set(stamps)) == len(stamps),
         last_duration=last[1],
     )
+
+
+class _Restarts:
+    """Where times begin anew within a stream, and by how much what follows has to be moved."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self.count = 0
+        self._least = RESTART_SECONDS / time_base
+        self._shift = 0
+        self._last: int | None = None
+        self._step = 1
+
+    def shift_of(self, dts: int | None) -> int:
+        """Return what is added to the stamps of the next packet, in ticks; a packet without a dts follows the last."""
+        if dts is None:
+            return self._shift
+        if self._last is not None:
+            if self._last - dts > self._least:
+                self.count += 1
+                self._shift += self._last + self._step - dts
+            elif dts > self._last:
+                self._step = dts - self._last
+        self._last = dts
+        return self._shift
 
 
 def _checked(path: Path, stream_index: int, scan: Scan) -> tuple[int, ...] | None:
@@ -175,7 +212,8 @@ def _timeline(
     distances = [after - before for before, after in pairwise(pts)]
     usual = _usual_distance(pts)
     place = {stamp: index for index, stamp in enumerate(stamps or pts)}
-    keyframe_bytes = dict(sorted((place[key], size) for key, size in scan.key_bytes.items() if key in place))
+    key_bytes = {scan.own_stamps.get(key, key) if stamps else key: size for key, size in scan.key_bytes.items()}
+    keyframe_bytes = dict(sorted((place[key], size) for key, size in key_bytes.items() if key in place))
     keyframes = tuple(keyframe_bytes) or (0,)
     time_base = probe.video.time_base
     expected = scan.packets - scan.discarded

@@ -101,6 +101,17 @@ def test_a_single_frame_has_stills(tmp_path: Path) -> None:
     assert (stills.poster_seconds, stills.pair_seconds) == (0.0, 0.0)
 
 
+def test_a_video_without_whole_keyframes_has_stills(tmp_path: Path) -> None:
+    """A decoder shows nothing at first where it starts at a recovery point; the packets are copied as they are."""
+    source = make_clip(tmp_path / "live.mkv", frames=100, gop=25, intra_refresh=True)
+    plan, result = finished(source, tmp_path)
+    assert (plan.video, len(plan.timeline.keyframes)) == ("copy", 4)
+    stills = make_stills(source, plan, result, tmp_path)
+    number = read_number(luma(tmp_path / stills.after.name))
+    assert read_number(luma(tmp_path / stills.before.name)) == number
+    assert stills.pair_seconds == pytest.approx(number / 30, abs=0.001)
+
+
 def test_a_copied_video_has_stills(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", frames=60, gop=15, b_frames=2)
     plan, result = finished(source, tmp_path)

@@ -35,6 +35,28 @@ def test_a_steady_clip(tmp_path: Path) -> None:
     assert wire.from_json(wire.to_json(timeline), Timeline) == timeline
 
 
+@pytest.mark.parametrize("seconds", [(0, 0), (20, 0), (0, 0, 7)], ids=["again", "back", "thrice"])
+def test_recordings_put_together_follow_each_other(seconds: tuple[int, ...], tmp_path: Path) -> None:
+    """As by `cat a.ts b.ts`, where the times of each begin anew; a gap in times that run on is kept."""
+    whole, parts = tmp_path / "whole.ts", []
+    for number, start in enumerate(seconds):
+        part = make_clip(tmp_path / f"{number}.ts", frames=40, gop=20, b_frames=2, start_seconds=start, codec="h264")
+        parts.append(part.read_bytes())
+    whole.write_bytes(b"".join(parts))
+    timeline = timeline_of(whole)
+    assert (timeline.identity, len(timeline.pts)) == ("index", 40 * len(parts))
+    distances = [float((after - before) * timeline.time_base) for before, after in pairwise(timeline.pts)]
+    borders = [distances.pop(40 * number - 1) for number in range(len(parts) - 1, 0, -1)]
+    assert distances == pytest.approx([1 / 30] * len(distances), abs=2e-5)
+    assert borders[-1] == pytest.approx(1 / 30, abs=2e-5)
+    if len(parts) == 3:
+        assert borders[0] == pytest.approx(7 - 39 / 30, abs=0.1)
+    assert "times_repaired" in timeline.warnings
+    numbers = [read_number(frame.to_ndarray(format="gray")) for frame in raw_frames(whole, 0, DecodeTally())]
+    assert numbers == [*range(40)] * len(parts)
+    assert [decoded.pts for decoded in decode_all(whole, probe(whole), timeline)] == list(timeline.pts)
+
+
 def test_a_variable_rate_keeps_every_stamp(tmp_path: Path) -> None:
     stamps = [0, 10, 11, 60, 200, 201, 500]
     path = make_clip(tmp_path / "vfr.mp4", pts=stamps, time_base=Fraction(1, 600))
