@@ -5,6 +5,7 @@ With `--pool threads` Celery's own time limits, revocation and soft shutdown do 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -155,3 +156,5 @@ def drain(**_: Any) -> None:
 def end(**_: Any) -> None:
     """End threads and media processes."""
     supervisor.end()
+    # What the interpreter would look through three times on its way out takes longer than all the rest of stopping.
+    gc.freeze()

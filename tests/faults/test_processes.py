@@ -205,7 +205,8 @@ def test_row_16_clock_an_hour_off(server: FaultyServer, campaign: Begin, long: P
 def test_row_17_rolling_restart(
     server: FaultyServer, campaign: Begin, long: Path, figures: Figures, full: bool
 ) -> None:
-    """Of two workers in turn, under load: no failed job, no strike, at most what each held is redone."""
+    """Of two workers in turn, under load: each is gone within two seconds; no failed job, no strike, at most what each
+    held is redone."""
     run = campaign(server)
     server.run("worker-b")
     restarts = 20 if full else 6
@@ -228,6 +229,7 @@ def test_row_17_rolling_restart(
     steps = [step for f in files for step in server.rows.steps(server.rows.job_of(f)["id"])]
     assert all(step["crashes"] == step["losses"] == 0 for step in steps), "no strike"
     assert sum(redone(server, file_id) for file_id in files) <= 2 * restarts
+    assert slowest < 2
     server.end("worker-b")
     figures(restarts=restarts, redone=sum(redone(server, f) for f in files), slowest_stop_s=slowest)
 
@@ -264,29 +266,37 @@ def live_slots(system: FaultyServer) -> int:
 def test_row_18_poison(
     server: FaultyServer, campaign: Begin, long: Path, short: Path, figures: Figures, full: bool
 ) -> None:
-    """A video that kills whoever touches it, among good ones: three strikes, then it is failed with its reason."""
+    """A video that kills whoever touches it, among good ones: three strikes, then it is failed with its reason; the
+    good ones take no longer than beside the same video in good health."""
     run = campaign(server)
     good = 50 if full else 12
-    before = [run.upload(short) for _ in range(good)]
-    run.finish(seconds=300)
-    calm = percentile([duration(server, file_id) for file_id in before], 95)
-    poison = run.upload(long)
-    run.may_end(poison, "failed")
-    job_id = server.rows.job_of(poison)["id"]
-    stop = threading.Event()
-    killer = threading.Thread(target=kill_all_on, args=(server, job_id, stop), daemon=True)
-    killer.start()
-    try:
-        among = [run.upload(short) for _ in range(good)]
-        run.finish(seconds=300)
-    finally:
-        stop.set()
-        killer.join()
-    job = server.rows.job_of(poison)
+
+    def among(*, poison: bool) -> tuple[str, list[str]]:
+        first = run.upload(long)
+        job_id = server.rows.job_of(first)["id"]
+        stop = threading.Event()
+        # Looking for processes to kill takes its share of the machine, so it is done beside the healthy one too.
+        arguments = (server, job_id if poison else "nobody", stop)
+        killer = threading.Thread(target=kill_all_on, args=arguments, daemon=True)
+        killer.start()
+        try:
+            if poison:
+                run.may_end(first, "failed")
+            others = [run.upload(short) for _ in range(good)]
+            run.finish(seconds=300)
+        finally:
+            stop.set()
+            killer.join()
+        return job_id, others
+
+    _, calm = among(poison=False)
+    job_id, hit = among(poison=True)
+    (job,) = [job for job in server.rows.jobs() if job["id"] == job_id]
     assert job["error_code"] == "process_crashed"
     assert max(step["crashes"] for step in server.rows.steps(job_id)) == 2, "the third strike ends the job"
-    hit = percentile([duration(server, file_id) for file_id in among], 95)
-    figures(p95_calm_s=calm, p95_among_s=hit, ratio=hit / calm)
+    p95 = [percentile([duration(server, file_id) for file_id in files], 95) for files in (calm, hit)]
+    assert p95[1] <= 1.1 * p95[0] + 1
+    figures(p95_calm_s=p95[0], p95_among_s=p95[1], ratio=p95[1] / p95[0])
 
 
 def kill_all_on(system: FaultyServer, job_id: str, stop: threading.Event) -> None:
