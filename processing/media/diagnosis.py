@@ -215,14 +215,21 @@ def _first_field(order: float, probe: MediaProbe) -> Literal["top", "bottom"]:
 def run_starts(timeline: Timeline, most_runs: int = MOST_RUNS) -> list[tuple[int, int]]:
     """Return for each keyframe to decode from its index in the timeline and how many runs to take after it.
 
-    At most `most_runs` runs in all; keyframes from the middles of equal parts of the video, all of them where few.
+    At most `most_runs` runs in all; the keyframes nearest to the middles of equal parts of the video, wherever the
+    encoder put more of them, all of them where few.
     """
-    keyframes = timeline.keyframes or (0,)
+    keyframes, frames = timeline.keyframes or (0,), len(timeline.pts)
     count = min(len(keyframes), most_runs)
-    picked = [keyframes[(2 * part + 1) * len(keyframes) // (2 * count)] for part in range(count)]
-    ends = dict(pairwise((*keyframes, len(timeline.pts))))
+    picked: list[int] = []
+    for part in range(count):
+        middle = (2 * part + 1) * frames // (2 * count)
+        # Each once, and enough left for the parts to come.
+        free = range(picked[-1] + 1 if picked else 0, len(keyframes) - count + part + 1)
+        picked.append(min(free, key=lambda number: (abs(keyframes[number] - middle), -number)))
+    ends = dict(pairwise((*keyframes, frames)))
     share = most_runs // count
-    return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in picked]
+    starts = [keyframes[number] for number in picked]
+    return [(start, min(share, max(1, ceil((ends[start] - start) / RUN_STRIDE)))) for start in starts]
 
 
 def _most_runs(probe: MediaProbe, timeline: Timeline) -> int:

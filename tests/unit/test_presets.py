@@ -114,6 +114,7 @@ def test_a_coarsely_coded_picture_is_sharpened_a_little() -> None:
     assert "coarsely coded (rounded in steps of 52): sharpen at 0.5" in enhancement.reasons[3]
     assert chosen(quantiser_step=33.0).choices == ()
     assert chosen("denoise", quantiser_step=52.0).choices == ()
+    assert choose("auto", diagnosis(quantiser_step=52.0), media_probe(codec="mpeg4")).choices == ()
     assert strengths(chosen(quantiser_step=52.0, sharpness=0.2))["sharpen"] > 0.8
 
 
@@ -167,6 +168,7 @@ def test_a_flat_picture_gets_its_range_and_its_colours_back() -> None:
     assert "is flat: stretched to" in enhancement.reasons[2]
     assert "saturation" not in strengths(chosen(**FLAT, colourfulness=1.0))
     assert "saturation" not in strengths(chosen(**FLAT, colourfulness=40.0))
+    assert chosen(**FLAT, colourfulness=60.0).choices == ()
 
 
 def test_fog_and_walls_are_not_stretched() -> None:

@@ -25,6 +25,8 @@ from processing.media.specs import Choice, Enhancement, MediaProbe
 
 COARSE_STEP = 36.0
 """Of a codec's quantiser, in code values, from which a picture is coarsely coded; x264 passes it from CRF 29 on."""
+SMOOTHED = frozenset({"h264"})
+"""Codecs that smooth the edges of their blocks. Sharpening would raise those of the others."""
 
 AUTO = Preset(
     name="auto",
@@ -138,7 +140,7 @@ def choose(preset: str, diagnosis: Diagnosis, probe: MediaProbe, parameters: Par
     saturation, saturation_reason = choose_saturation(wanted, diagnosis, probe, parameters.saturation)
     tone = choose_tone(wanted, diagnosis, probe, parameters.lift)
     contrast, contrast_reason = choose_local_contrast(wanted, diagnosis, probe, parameters.local_contrast)
-    sharpen, sharpness_reason = _sharpen(wanted, diagnosis, parameters.sharpen)
+    sharpen, sharpness_reason = _sharpen(wanted, diagnosis, probe, parameters.sharpen)
     deinterlace, interlacing_reason = _deinterlace(wanted, diagnosis, parameters.deinterlace)
     choices = (
         Choice(operation="deinterlace", strength=deinterlace, reason=interlacing_reason),
@@ -222,7 +224,7 @@ def _denoise(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple
     return wanted.denoise, f"noise {sigma:.1f} of 255: denoise at {wanted.denoise:.3g}"
 
 
-def _sharpen(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple[float, str]:
+def _sharpen(wanted: Preset, diagnosis: Diagnosis, probe: MediaProbe, asked: float | None) -> tuple[float, str]:
     sharpness, step = diagnosis.sharpness, diagnosis.quantiser_step
     figure = f"sharpness {sharpness:.2f} of 1"
     if asked is not None:
@@ -234,7 +236,7 @@ def _sharpen(wanted: Preset, diagnosis: Diagnosis, asked: float | None) -> tuple
     if sharpness < wanted.soft_below:
         strength = round(wanted.sharpen * (0.4 + 0.6 * (1.0 - sharpness / wanted.soft_below)), 2)
         return strength, f"{figure} is soft: sharpen at {strength:.2g}"
-    if step >= COARSE_STEP and wanted.sharpen_coarse:
+    if step >= COARSE_STEP and wanted.sharpen_coarse and probe.video.codec in SMOOTHED:
         coded = f"coarsely coded (rounded in steps of {step:.0f})"
         return wanted.sharpen_coarse, f"{figure}, {coded}: sharpen at {wanted.sharpen_coarse:.2g}"
     return 0.0, f"{figure} is fine: left alone"

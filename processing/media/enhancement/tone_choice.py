@@ -41,6 +41,8 @@ FAINT_CONTRAST = 0.4
 """Contrast below which only pale colours tell a washed-out picture from an even one, such as a road or the sky."""
 COLOURLESS, PALE = 4.0, 24.0
 """Colourfulness between which colours are there, and washed out."""
+VIVID = 48.0
+"""Colourfulness from which nothing is washed out, whatever its contrast."""
 MILKY = 0.03
 """A darkest hundredth below it is black already."""
 MOST_TOE = 0.2
@@ -114,7 +116,7 @@ def is_flat(wanted: Preset, diagnosis: Diagnosis) -> bool:
     """Return whether a picture has lost its range, by the preset's measure, and is not just one of little range."""
     if EVEN_CONTRAST <= diagnosis.contrast < FAINT_CONTRAST:
         return diagnosis.contrast < wanted.flat_below and COLOURLESS <= diagnosis.colourfulness < PALE
-    return FAINT_CONTRAST <= diagnosis.contrast < wanted.flat_below
+    return FAINT_CONTRAST <= diagnosis.contrast < wanted.flat_below and diagnosis.colourfulness < VIVID
 
 
 def exposure_of(runs: tuple[RunMeasure, ...], white_luma: float, colour_range: str) -> Exposure:
