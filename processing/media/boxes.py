@@ -45,7 +45,8 @@ def inspect_boxes(path: Path) -> BoxReport:
         end = file.seek(0, 2)
         for kind, start, stop, wanted in _walk(file, 0, end):
             if wanted > stop:
-                is_cut = True
+                # Behind the last box there may be anything, which is no box that is cut.
+                is_cut = is_cut or kind in FIRST_BOXES
             elif kind == b"moov":
                 has_index = True
             if kind == b"dref":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -117,7 +118,15 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
     A container that breaks off in the middle ends here: what is missing shows in the counts. Empty packets mean "repeat
     the last picture" in some containers, but to a decoder they mean "the end".
     """
-    packets = container.demux(stream)
+    return _readable(container.demux(stream))
+
+
+def all_packets(container: InputContainer) -> Iterator[Packet]:
+    """Yield the packets of all streams that carry data, to the end of what can be read."""
+    return _readable(container.demux())
+
+
+def _readable(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
     while True:
         try:
             packet = next(packets)

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from processing.media.decode import DecodeTally, raw_frames
+from processing.media.ending import ends_early
 from processing.media.errors import Damaged, ResourceExceeded
 from processing.media.sources import open_source, packets_of, stream_at
 from processing.media.specs import MediaProbe, Timeline
@@ -52,6 +53,8 @@ class Scan:
     is_complete: bool
     """Whether each packet has a pts of its own, and times begin once."""
     last_duration: int
+    ends_early: bool
+    """Whether the file is shorter than its header promises."""
 
 
 def read_timeline(path: Path, probe: MediaProbe, *, by_decoding: bool = False) -> Timeline:
@@ -106,6 +109,7 @@ def _scan(path: Path, probe: MediaProbe) -> Scan:
         discarded=discarded,
         is_complete=not unknown and not restarts.count and len(set(stamps)) == len(stamps),
         last_duration=last[1],
+        ends_early=bool(stamps) and ends_early(path, probe, (stamps[-1] + last[1]) * probe.video.time_base),
     )
 
 
@@ -209,19 +213,22 @@ def _timeline(
     stamps: tuple[int, ...] = (),
     is_by_index: bool = False,
 ) -> Timeline:
+    time_base = probe.video.time_base
     distances = [after - before for before, after in pairwise(pts)]
     usual = _usual_distance(pts)
+    last_duration = scan.last_duration if 0 < scan.last_duration * time_base <= MAX_LAST_SECONDS else usual or 1
     place = {stamp: index for index, stamp in enumerate(stamps or pts)}
     key_bytes = {scan.own_stamps.get(key, key) if stamps else key: size for key, size in scan.key_bytes.items()}
     keyframe_bytes = dict(sorted((place[key], size) for key, size in key_bytes.items() if key in place))
     keyframes = tuple(keyframe_bytes) or (0,)
-    time_base = probe.video.time_base
     expected = scan.packets - scan.discarded
     warnings = []
     if repaired:
         warnings.append("times_repaired")
     if probe.video.frames_from_header is not None and scan.packets < probe.video.frames_from_header:
         warnings.append("fewer_frames_than_declared")
+    if scan.ends_early:
+        warnings.append("shorter_than_declared")
     if len(pts) < expected:
         warnings.append("packets_without_frame")
     return Timeline(
@@ -230,7 +237,7 @@ def _timeline(
         keyframes=keyframes,
         keyframe_bytes=tuple(keyframe_bytes.values()) or (0,),
         identity="index" if is_by_index else "pts",
-        last_duration=scan.last_duration if 0 < scan.last_duration * time_base <= MAX_LAST_SECONDS else usual or 1,
+        last_duration=last_duration,
         frames_from_header=probe.video.frames_from_header,
         packets_from_scan=scan.packets,
         frames_from_scan=expected,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
 from processing.media import timeline as timeline_module
@@ -15,7 +17,7 @@ from processing.media.errors import Damaged, ResourceExceeded, TimelineMismatch
 from processing.media.probe import probe
 from processing.media.specs import Timeline
 from processing.media.timeline import _mended, read_timeline
-from tests.clips import make_clip, read_number, without_composition_offsets
+from tests.clips import make_clip, read_number, truncated, without_composition_offsets
 
 
 def timeline_of(path: Path) -> Timeline:
@@ -55,6 +57,41 @@ def test_recordings_put_together_follow_each_other(seconds: tuple[int, ...], tmp
     numbers = [read_number(frame.to_ndarray(format="gray")) for frame in raw_frames(whole, 0, DecodeTally())]
     assert numbers == [*range(40)] * len(parts)
     assert [decoded.pts for decoded in decode_all(whole, probe(whole), timeline)] == list(timeline.pts)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mkv", {}),
+        ("a.flv", {}),
+        ("a.webm", {"codec": "vp9", "audio": ["opus"]}),
+        ("a.mp4", {"container_options": [("movflags", "frag_keyframe+empty_moov")]}),
+        ("b.mp4", {"container_options": [("movflags", "faststart")]}),
+    ],
+)
+def test_a_copy_that_broke_off_is_told(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / name, frames=120, gop=20, width=96, height=64, **{"audio": ["aac"], **options})
+    assert timeline_of(whole).warnings == ()
+    cut = timeline_of(truncated(whole, tmp_path / f"cut-{name}", 0.6))
+    assert 20 < len(cut.pts) < 100
+    assert "shorter_than_declared" in cut.warnings
+
+
+def test_sound_that_ends_later_and_what_stands_behind_the_last_box_is_no_cut(tmp_path: Path) -> None:
+    long = make_clip(tmp_path / "a.mkv", frames=10, pts=[*range(9), 90], width=96, height=64, audio=["opus"])
+    with av.open(long) as source, av.open(tmp_path / "b.mkv", "w") as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size and (packet.stream.type == "audio" or packet.pts < 1000):
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+    header = probe(tmp_path / "b.mkv")
+    timeline = read_timeline(tmp_path / "b.mkv", header)
+    assert header.duration_seconds_from_header > 2 > timeline.pts[-1] * timeline.time_base
+    assert timeline.warnings == ()
+    clip = make_clip(tmp_path / "a.mp4", frames=30, width=96, height=64)
+    clip.write_bytes(clip.read_bytes() + b"of another program, and no box")
+    assert timeline_of(clip).warnings == ()
 
 
 def test_a_variable_rate_keeps_every_stamp(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ const WARNINGS = {
   data_dropped: "Data streams were left out.",
   times_repaired: "Some frames had faulty times, which were mended.",
   fewer_frames_than_declared: "The file holds fewer frames than it declares.",
+  shorter_than_declared: "The file ends before what its header promises.",
   packets_without_frame: "Some packets hold no frame.",
   frames_missing: "Some frames could not be decoded.",
   frames_corrupt: "Some frames are damaged in the source.",
