@@ -27,6 +27,8 @@ from processing.media.specs import Encoding
 
 PLANAR_FORMATS = {"yuv420p": frozenset({"yuv420p", "yuvj420p"}), "yuv420p10le": frozenset({"yuv420p10le"})}
 """Formats that are the planned one already, by its name."""
+FULL_FORMATS = frozenset({"yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", "yuvj411p"})
+"""Formats that say by their name that they are of full range."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 """The same result on every CPU."""
 LIMITED, FULL, ITU709 = 1, 2, 1
@@ -66,7 +68,7 @@ class Normaliser:
     def _padded(self, frame: VideoFrame, kind: type[Sample]) -> Iterator[NDArray[Sample]]:
         if frame.color_trc in HDR_TRANSFERS and self._encoding.colour.transfer not in HDR_TRANSFERS:
             frame = self._tone_mapped(frame)
-        elif frame.format.name not in PLANAR_FORMATS[self._format]:
+        elif frame.format.name not in PLANAR_FORMATS[self._format] or self._range_of(frame) != self._planned_range:
             frame = self._converted(frame)
         if not self._is_planned_size(frame):
             frame = self._resized(frame)
@@ -80,11 +82,16 @@ class Normaliser:
         return (even(frame.width), even(frame.height)) == (self._encoding.width_px, self._encoding.height_px)
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
-        """Convert to 4:2:0; equal ranges on both sides leave code values alone, grey ones are always read as full."""
-        source_range = target_range = FULL if self._is_full_range or is_grey(frame.format.name) else LIMITED
+        """Convert to 4:2:0 in the planned range; equal ranges on both sides leave code values alone.
+
+        Grey pictures are read as of full range by FFmpeg, and keep their values.
+        """
+        source_range, target_range = self._range_of(frame), self._planned_range
+        if is_grey(frame.format.name):
+            source_range = target_range = FULL
         source_matrix = target_matrix = _stand_in(frame)
         if is_rgb(frame.format.name):
-            source_range, target_range = FULL, FULL if self._is_full_range else LIMITED
+            source_range = FULL
             if is_coarse_rgb(frame.format.name):
                 frame = self._reformatter.reformat(frame, format="rgb24", interpolation=EXACT)
             matrix = self._encoding.colour.matrix
@@ -101,7 +108,7 @@ class Normaliser:
 
     def _resized(self, frame: VideoFrame) -> VideoFrame:
         self.resized_frames += 1
-        code_range = FULL if self._is_full_range else LIMITED
+        code_range = self._planned_range
         return self._reformatter.reformat(
             frame,
             width=self._encoding.width_px,
@@ -121,9 +128,15 @@ class Normaliser:
             self._tone_mapper = (shape, ToneMapper(table, *shape))
         return self._tone_mapper[1](frame)
 
+    def _range_of(self, frame: VideoFrame) -> int:
+        """Return the range of a frame's code values: its own word, for it may change, or the planned one."""
+        if frame.format.name in FULL_FORMATS:
+            return FULL
+        return frame.color_range if frame.color_range in {LIMITED, FULL} else self._planned_range
+
     @property
-    def _is_full_range(self) -> bool:
-        return self._encoding.colour.range == "full"
+    def _planned_range(self) -> int:
+        return FULL if self._encoding.colour.range == "full" else LIMITED
 
 
 def top_down(frame: VideoFrame) -> VideoFrame:

@@ -35,7 +35,8 @@ def plane_array(frame: av.VideoFrame, index: int) -> np.ndarray:
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p"])
 def test_8_bit_420_is_seen_in_place(pixel_format: str) -> None:
     frame = frame_of(pixel_format, width=100)
-    planes = Normaliser(encoding_of(width=100)).planes(frame)
+    colour_range = "full" if pixel_format == "yuvj420p" else "limited"
+    planes = Normaliser(encoding_of(width=100, range=colour_range)).planes(frame)
     for index, plane in enumerate(planes):
         assert np.shares_memory(plane, plane_array(frame, index))
         assert np.array_equal(plane, plane_array(frame, index))
@@ -136,6 +137,21 @@ def test_the_range_of_grey_is_the_one_that_is_named(pixel_format: str, said: Col
     frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format=pixel_format)
     luma = Normaliser(encoding).planes(frame).y
     assert (int(luma[10, 10]), int(luma[10, 50])) == (0, 255)
+
+
+@pytest.mark.parametrize(("planned", "found"), [("limited", "full"), ("full", "limited"), ("unspecified", "full")])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv420p10le"])
+def test_a_range_that_changes_looks_the_same(pixel_format: str, planned: str, found: str) -> None:
+    """As in recordings of two cameras put together: pictures of the other range are brought to the planned one."""
+    black, white = (0, 255) if found == "full" else (16, 235)
+    wanted = (0, 255) if planned == "full" else (16, 235)
+    picture = np.full((3, 48, 64), 128, np.uint8)
+    picture[0, :, :32], picture[0, :, 32:] = black, white
+    frame = av.VideoFrame.from_ndarray(picture, format="yuv444p").reformat(format=pixel_format)
+    frame.color_range = 2 if found == "full" else 1
+    planes = Normaliser(encoding_of(range=planned)).planes(frame)
+    assert (int(planes.y[10, 10]), int(planes.y[10, 50])) == wanted
+    assert abs(int(planes.u[10, 10]) - 128) <= 1
 
 
 def test_a_size_that_changes_is_scaled_and_counted() -> None:
