@@ -9,9 +9,13 @@ def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "videoproc.settings")
     try:
+        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
 
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        except ImproperlyConfigured as error:
+            sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         # Before a command that has more to say to it began, or after it.
         sys.exit(130)

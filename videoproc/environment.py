@@ -55,6 +55,13 @@ def _checked(name: str, value: str, kind: type, least: float) -> Any:
 
 def local_secret(data_dir: Path) -> str:
     """Return the secret key kept in the data directory, made on first use and readable by its owner alone."""
+    try:
+        return _kept_secret(data_dir)
+    except OSError as exc:
+        raise ImproperlyConfigured(f"VIDEOPROC_DATA_DIR is {data_dir}: {exc.strerror}") from exc
+
+
+def _kept_secret(data_dir: Path) -> str:
     path = data_dir / "secret-key"
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
