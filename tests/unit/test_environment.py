@@ -24,7 +24,7 @@ def test_a_secret_is_kept(tmp_path: Path) -> None:
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ImproperlyConfigured, match="VIDEOPROC_DATA_DIR is .*/file/var: Not a directory"):
+    with pytest.raises(ImproperlyConfigured, match=r"VIDEOPROC_DATA_DIR is .*/file/var: Not a directory"):
         local_secret(tmp_path / "file" / "var")
 
 
