@@ -16,7 +16,7 @@ from processing.media.enhancement.planes import Plane
 
 BLOCK_PX = 16
 MOVING_STEP = 3.0
-MOVING_NOISES = 3.0
+MOVING_NOISES = 2.0
 """Mean difference between two pictures, in code values or multiples of the noise, from which a block moves."""
 LEAST_MOVING_BLOCKS = 6
 PROVED_ORDER = 0.15
