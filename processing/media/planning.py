@@ -238,7 +238,7 @@ def _warnings(
         "dolby_vision_dropped": video.has_dolby_vision and not is_copy,
         "bit_depth_reduced": video.bit_depth > encoding.bit_depth and not is_copy,
         "chroma_reduced": not is_copy and loses_chroma(video.pixel_format),
-        "alpha_dropped": not is_copy and has_alpha(video.pixel_format),
+        "alpha_dropped": not is_copy and (has_alpha(video.pixel_format) or video.has_alpha_beside),
         "size_padded": not is_copy and (encoding.width_px > video.width_px or encoding.height_px > video.height_px),
         "enhancement_stepped_down": bool(enhancement.stepped_down),
         "interlaced_kept": diagnosis.is_interlaced and not has_deinterlacing(enhancement),

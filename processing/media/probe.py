@@ -35,7 +35,8 @@ RANGES: dict[int, Literal["limited", "full", "unspecified"]] = {1: "limited", 2:
 TRANSFERS: dict[int, Literal["pq", "hlg"]] = {16: "pq", 18: "hlg"}
 FIELD_ORDERS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
 DOLBY_VISION_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
-IDENTITY_MATRIX = 0
+ALPHA_TAG = "alpha_mode"
+"""What FFmpeg makes of Matroska's element, and some writers a tag."""
 KINDS: dict[str, Literal["video", "subtitle", "data", "attachment"]] = {
     "video": "video",
     "subtitle": "subtitle",
@@ -128,6 +129,7 @@ def _video(container: InputContainer, stream: AvVideoStream) -> VideoStream:
         language=_language(stream),
         tags=clean_tags(stream.metadata),
         has_captions="A53_CC" in side_data,
+        has_alpha_beside=any(key.lower() == ALPHA_TAG and value == "1" for key, value in stream.metadata.items()),
         codec_tag=clean_text(context.codec_tag or "", MAX_TAG_KEY_CHARACTERS),
         mastering_display=mastering_display(side_data.get("MASTERING_DISPLAY_METADATA", b"")),
         light_level=light_level(side_data.get("CONTENT_LIGHT_LEVEL", b"")),

@@ -72,6 +72,8 @@ class VideoStream:
     tags: dict[str, str]
     has_captions: bool = False
     """Whether the first frame carries closed captions (CEA-608 or 708)."""
+    has_alpha_beside: bool = False
+    """Whether the container keeps how transparent pictures are beside them, as WebM does; decoding does not show it."""
     codec_tag: str = ""
     """The container's own name for the form the codec is in, such as hvc1 or hev1; empty where it has none."""
     mastering_display: MasteringDisplay | None = None

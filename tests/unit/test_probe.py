@@ -24,10 +24,12 @@ from processing.media.errors import (
     UnsupportedCodec,
     UnsupportedContainer,
 )
+from processing.media.planning import make_plan
 from processing.media.probe import MAX_TAG_CHARACTERS, MAX_TAGS, clean_tags, probe
 from processing.media.sources import open_source
 from processing.media.specs import Colour, MediaProbe
 from tests.clips import make_clip, truncated, with_external_reference, with_sample_entry
+from tests.unit.pictures import diagnosis, enhancement, even_timeline
 
 
 def test_the_header_of_an_ordinary_clip(tmp_path: Path) -> None:
@@ -221,3 +223,19 @@ def test_the_larger_of_two_pictures_is_taken_unless_one_is_default(tmp_path: Pat
     header = probe(path)
     assert header.video.width_px == 128
     assert [(stream.index, stream.kind) for stream in header.other] == [(0, "video")]
+
+
+def test_transparency_beside_the_pictures_is_seen(tmp_path: Path) -> None:
+    """Decoding VP8 and VP9 shows none of it: the container keeps it in packets of its own."""
+    clip = make_clip(tmp_path / "a.webm", frames=5, width=96, height=64, codec="vp9")
+    with av.open(clip) as source, av.open(tmp_path / "b.webm", "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        stream.metadata["alpha_mode"] = "1"
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    header = probe(tmp_path / "b.webm")
+    assert (header.video.pixel_format, header.video.has_alpha_beside) == ("yuv420p", True)
+    assert "alpha_dropped" in make_plan("", header, even_timeline(), diagnosis(), enhancement(denoise=1.0)).warnings
+    assert not probe(clip).video.has_alpha_beside
