@@ -24,7 +24,7 @@ def interruptible() -> Iterator[Callable[[], None]]:
 
     def ignore() -> None:
         for number in heard:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, _do_nothing)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         ignore()
@@ -36,3 +36,7 @@ def interruptible() -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Be the handler of signals that come too late; SIG_IGN instead makes Python complain of those just caught."""
