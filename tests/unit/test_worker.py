@@ -1,0 +1,69 @@
+"""What a worker's consumer tells flower, and how a process's nudges become passes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+
+from processing.nudge import Nudger
+from processing.worker import EVENTS_SECONDS, ImpatientConsumer
+
+
+class Hub:
+    """Calls at once what is to be called soon, and keeps what is to be called later."""
+
+    def __init__(self) -> None:
+        self.later: list[tuple[float, Callable[[], None]]] = []
+
+    def call_soon(self, call: Callable[..., Any], *arguments: Any) -> None:
+        call(*arguments)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.later.append((seconds, call))
+
+
+def test_events_of_a_moment_leave_as_one_message() -> None:
+    consumer, hub, flushed = ImpatientConsumer.__new__(ImpatientConsumer), Hub(), []
+    consumer.hub, consumer._flush_events = hub, lambda: flushed.append(len(hub.later))
+    for _ in range(5):
+        consumer.on_send_event_buffered()
+    ((seconds, send),) = hub.later
+    assert (seconds, flushed) == (EVENTS_SECONDS, [])
+    send()
+    consumer.on_send_event_buffered()
+    assert flushed == [1]
+    assert len(hub.later) == 2
+
+
+def test_events_are_not_confirmed_and_hints_are() -> None:
+    consumer = ImpatientConsumer.__new__(ImpatientConsumer)
+    consumer.app = Celery(broker="amqp://nobody@127.0.0.1:1//", set_as_current=False)
+    consumer.app.conf.broker_transport_options = {"confirm_publish": True, "confirm_timeout": 5.0}
+    consumer.ensure_connected = lambda connection: connection
+    own = consumer.connection_for_write(heartbeat=7)
+    assert own.transport_options == {"confirm_publish": False, "confirm_timeout": 5.0}
+    assert own.heartbeat == 7
+    assert consumer.app.connection_for_write().transport_options["confirm_publish"] is True
+
+
+def test_nudges_that_come_together_are_one_pass() -> None:
+    begun, may_end = threading.Semaphore(0), threading.Semaphore(0)
+
+    def hint() -> int:
+        begun.release()
+        may_end.acquire(timeout=10)
+        return 0
+
+    nudger = Nudger(hint)
+    nudger.nudge()
+    assert begun.acquire(timeout=10), "a nudge is a pass"
+    for _ in range(20):
+        nudger.nudge()  # while a pass is under way: one more has to follow it, for it may have looked too early
+    may_end.release()
+    assert begun.acquire(timeout=10)
+    may_end.release()
+    nudger.close()
+    assert not begun.acquire(blocking=False)
