@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
@@ -58,10 +58,13 @@ def due() -> QuerySet[Step]:
     return Step.objects.filter(unhinted, runnable, state=Step.State.QUEUED, paused=False)
 
 
-def at_work() -> QuerySet[Step]:
-    """Return the steps that are running or have a fresh hint."""
-    fresh = Q(state=Step.State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS))
-    return Step.objects.filter(fresh | Q(state=Step.State.RUNNING))
+def at_work() -> QuerySet[Step, Any]:
+    """Return the owner of each step that is running or has a fresh hint; each half has an index."""
+    hinted = Step.objects.filter(
+        state=Step.State.QUEUED, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS)
+    ).order_by()
+    running = Step.objects.filter(state=Step.State.RUNNING).order_by()
+    return hinted.values("owner_id").union(running.values("owner_id"), all=True)
 
 
 def look(*, after_owner: int = 0) -> Turns:
@@ -84,14 +87,15 @@ def _looking(vendor: str, hint_seconds: float, seen_seconds: float) -> Prepared:
     # Each row of `waiting` finds the next: the first due owner behind it, at the end (a row without an owner) once
     # more from the beginning, as far as the number, which is the last owner served.
     next_owner = due().filter(owner_id__gt=RawSQL("COALESCE(waiting.owner_id, -1)", ()))
-    loads = at_work().values("owner_id").annotate(steps=Count("id")).order_by()
     slots = progress.live_workers().order_by().values("slots")
     next_sql, next_parameters = next_owner.order_by("owner_id").values("owner_id")[:1].query.sql_with_params()
-    loads_sql, loads_parameters = loads.query.sql_with_params()
+    busy_sql, busy_parameters = at_work().query.sql_with_params()
     slots_sql, slots_parameters = slots.query.sql_with_params()
     # Made here and by Django alone; every value is a parameter.
     statement = f"""
-        WITH RECURSIVE loads (owner_id, steps) AS ({loads_sql}),
+        WITH RECURSIVE loads (owner_id, steps) AS (
+            SELECT owner_id, COUNT(*) FROM ({busy_sql}) AS busy GROUP BY owner_id
+        ),
         waiting (owner_id, lap, place) AS (
             SELECT CAST(%s AS bigint), 0, 0
             UNION ALL
@@ -103,4 +107,4 @@ def _looking(vendor: str, hint_seconds: float, seen_seconds: float) -> Prepared:
         FROM waiting LEFT JOIN loads ON loads.owner_id = waiting.owner_id
         WHERE place = 0 OR (waiting.owner_id IS NOT NULL AND (lap = 0 OR waiting.owner_id <= %s))
         ORDER BY place"""  # noqa: S608
-    return Prepared(statement, (*loads_parameters, NUMBER, *next_parameters, NUMBER, *slots_parameters, NUMBER))
+    return Prepared(statement, (*busy_parameters, NUMBER, *next_parameters, NUMBER, *slots_parameters, NUMBER))

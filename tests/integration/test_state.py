@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
 from django.test import override_settings
 
 from processing import control, dispatch, failures, pipeline, progress, release
@@ -442,3 +444,32 @@ def test_events_of_many_writers_have_no_gap() -> None:
     assert side_by_side([lambda c=c: fail(c) for c in claims]) == [None] * 6
     job.refresh_from_db()
     assert seqs(job) == list(range(1, job.seq + 1))
+
+
+def test_no_statement_of_a_pass_reads_every_step_there_ever_was(database: str) -> None:
+    job = rows.accepted()
+    Step.objects.bulk_create(
+        Step(
+            job=job,
+            owner_id=job.owner_id,
+            turn=index,
+            epoch=1,
+            kind=Kind.SEGMENT,
+            index=index,
+            state=Step.State.DONE,
+            attempt=1,
+            created_at=Now(),
+        )
+        for index in range(5000)
+    )
+    looking = turns._looking(connection.vendor, 20.0, 10.0)
+    hinting = steps._hinting(connection.vendor, 20.0)
+    explain = "EXPLAIN" if database == "postgresql" else "EXPLAIN QUERY PLAN"
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        for statement in (looking, hinting):
+            cursor.execute(f"{explain} {statement.sql}", statement.parameters(job.owner_id))
+            plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+            assert not re.search(
+                r"Seq Scan on processing_step|SCAN (processing_step|U\d)(?! USING INDEX step_)", plan
+            ), plan
