@@ -112,6 +112,7 @@ class Work:
             wall_seconds=settings.VIDEOPROC_STEP_SECONDS,
             stall_seconds=settings.VIDEOPROC_STALL_SECONDS,
         )
+        close_old_connections()
         result = self._processes.run(
             operation,
             request,
@@ -225,6 +226,8 @@ def _carry_out(task: Work, work: Callable[[Work], None]) -> str:
     """Do the work and return how it ended, for the log; whatever was written is removed unless a row refers to it."""
     try:
         task.job = patiently(lambda: pipeline.started(task.claim))
+        # To the pool, which has fewer than there are slots: what follows takes seconds, as does `Work.run`.
+        close_old_connections()
         work(task)
     except (Fenced, JobClosed) as exc:
         outcome = f"void: {exc}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from processing import pipeline, progress, storage
 from processing.media.errors import SegmentDamaged
+from processing.media.process.launcher import MediaProcesses
 from processing.models import Step
 from processing.supervisor import Supervisor, Work
 from tests import rows
@@ -111,3 +114,21 @@ def test_slots_follow_cores_memory_and_the_containers_limits(
         environment.os, "sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 8 * GIBIBYTE // 4096
     )
     assert environment.worker_slots() == slots
+
+
+def test_a_slot_at_work_holds_no_database_connection(database: str, supervisor: Supervisor, settings: Settings) -> None:
+    settings.VIDEOPROC_FREE_BYTES = 0
+    job = rows.accepted()
+    connections: list[object] = []
+
+    class Processes:
+        def run(self, *_: object, **__: object) -> str:
+            connections.append(connection.connection)
+            return "done"
+
+    supervisor.processes = cast(MediaProcesses, Processes())
+    answers: list[str] = []
+    supervisor.perform(
+        str(job.pk), job.epoch, Step.Kind.METADATA, lambda task: answers.append(task.run("metadata", None, str))
+    )
+    assert (answers, connections) == (["done"], [None])
