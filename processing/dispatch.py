@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 
+from amqp.exceptions import AMQPError
 from django.conf import settings
 from django.db import close_old_connections
 from django.db.models import Q
@@ -44,7 +45,7 @@ def hint_due() -> int:
         _last_owner = step.owner_id
         try:
             pipeline.message(step).apply_async(retry=True, retry_policy={"max_retries": 1, "interval_start": 0})
-        except (OperationalError, KombuError, OSError, TimeoutError) as exc:
+        except (OperationalError, KombuError, AMQPError, OSError, TimeoutError) as exc:
             steps.unmark_hinted(step)
             logger.warning("broker unreachable", extra={"cause": repr(exc)})
             break

@@ -35,13 +35,17 @@ def remove_dead(app: Celery) -> list[str]:
     return removed
 
 
+def _leave(message: object) -> None:
+    """Take no message: whatever a queue that lives gives before it is cancelled goes back as the connection ends."""
+
+
 def _is_dead(app: Celery, name: str) -> bool:
     with app.connection_for_read(transport_options={"read_timeout": ANSWER_SECONDS}) as connection:
         if connection.transport.driver_type != "amqp":
             return False
         channel = connection.default_channel  # connects: a broker that is away is no dead queue
         try:
-            tag = channel.basic_consume(queue=name)
+            tag = channel.basic_consume(queue=name, callback=_leave)
             channel.basic_cancel(tag)
         except TimeoutError:
             return True

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import connection, transaction
 
 from processing import pipeline, storage
+from processing.clock import after
 from processing.media.measured import Diagnosis
 from processing.media.receipts import Receipt, SegmentResult, Still, Stills, Storyboard
 from processing.media.requests import Chosen, Metadata, Planned
 from processing.media.specs import Colour, Enhancement, MediaProbe, VideoStream
 from processing.models import Job, Step
 from processing.state import step as steps
+from processing.state.errors import Fenced, IllegalMove, JobClosed
 from processing.state.step import Claim
 from uploads.models import Upload
 
@@ -232,3 +237,30 @@ def _diagnosis() -> Diagnosis:
         sharpness=10.0,
         is_interlaced=False,
     )
+
+
+def side_by_side(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Run the calls at once in threads of their own; return their results, an exception where one was raised."""
+    results: list[Any] = [None] * len(calls)
+    gate = threading.Barrier(len(calls))
+
+    def run(position: int, call: Callable[[], Any]) -> None:
+        gate.wait()
+        try:
+            results[position] = call()
+        except (Fenced, JobClosed, IllegalMove) as exc:
+            results[position] = exc
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def lapse(claim: steps.Claim) -> None:
+    """Let a claim's lease be over."""
+    Step.objects.filter(pk=claim.step_id).update(lease_until=after(-1))

@@ -110,10 +110,10 @@ def test_row_02_worker_main_process_alone_killed(faulty: Faulty, campaign: Begin
     file_id = run.upload(long)
     working_on(faulty, faulty.rows.job_of(file_id)["id"])
     worker = faulty.pid("worker")
-    children = list(media_processes(faulty))
+    family = [worker, *media_processes(faulty)]
     os.kill(worker, signal.SIGKILL)
-    waiting = Waiting(3, "the end of the media processes")
-    while orphans(children):
+    waiting = Waiting(3, "the end of the worker and its media processes")
+    while orphans(family):
         waiting.again()
     faulty.mend()
     run.finish()

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from django.db import IntegrityError, connection, transaction
-from django.db.models.functions import Now
+from django.db import IntegrityError, transaction
 from django.test import override_settings
 
 from processing import control, dispatch, failures, pipeline, progress, release
@@ -18,39 +12,11 @@ from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull,
 from processing.models import Event, Job, Step, Worker
 from processing.state import job as jobs
 from processing.state import step as steps
-from processing.state import turns
 from processing.state.errors import Fenced, IllegalMove, JobClosed, JobOpen
 from tests import rows
 
 Kind = Step.Kind
 pytestmark = pytest.mark.usefixtures("database")
-
-
-def side_by_side(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Run the calls at once in threads of their own; return their results, an exception where one was raised."""
-    results: list[Any] = [None] * len(calls)
-    gate = threading.Barrier(len(calls))
-
-    def run(position: int, call: Callable[[], Any]) -> None:
-        gate.wait()
-        try:
-            results[position] = call()
-        except (Fenced, JobClosed, IllegalMove) as exc:
-            results[position] = exc
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def lapse(claim: steps.Claim) -> None:
-    """Let a claim's lease be over."""
-    Step.objects.filter(pk=claim.step_id).update(lease_until=after(-1))
 
 
 def seqs(job: Job) -> list[int]:
@@ -112,7 +78,7 @@ def test_a_job_that_makes_no_result_is_taken_up_at_its_stills() -> None:
 def test_one_of_many_claimers_gets_the_step() -> None:
     job = rows.accepted()
     calls = [lambda n=n: steps.claim(job.pk, 1, Kind.METADATA, 0, worker=f"worker-{n}") for n in range(8)]
-    won = [claim for claim in side_by_side(calls) if claim is not None]
+    won = [claim for claim in rows.side_by_side(calls) if claim is not None]
     assert len(won) == 1
     assert won[0].attempt == 1
     assert Step.objects.get(pk=won[0].step_id).state == Step.State.RUNNING
@@ -153,7 +119,7 @@ def test_the_last_of_many_finishers_and_only_that_one_begins_the_join() -> None:
     def finish(claim: steps.Claim) -> None:
         pipeline.segment_enhanced(claim, rows.segment_result(claim.index), f"segment-{claim.index}")
 
-    assert side_by_side([lambda c=c: finish(c) for c in claims]) == [None] * 8
+    assert rows.side_by_side([lambda c=c: finish(c) for c in claims]) == [None] * 8
     job.refresh_from_db()
     assert job.state == Job.State.JOINING
     assert Step.objects.filter(job=job, kind=Kind.JOIN).count() == 1
@@ -164,7 +130,7 @@ def test_the_last_of_many_finishers_and_only_that_one_begins_the_join() -> None:
 def test_a_write_of_an_earlier_attempt_is_refused() -> None:
     job = rows.planned(rows.accepted(), segments=1)
     slow = rows.claimed(job, Kind.SEGMENT)
-    lapse(slow)
+    rows.lapse(slow)
     assert dispatch.expire_leases() == 1
     quick = rows.claimed(job, Kind.SEGMENT, worker="worker-2")
     assert quick.attempt == 2
@@ -181,7 +147,7 @@ def test_a_write_of_an_earlier_attempt_is_refused() -> None:
 def test_a_refused_write_leaves_no_event_behind() -> None:
     job = rows.planned(rows.accepted(), segments=2)
     slow = rows.claimed(job, Kind.SEGMENT)
-    lapse(slow)
+    rows.lapse(slow)
     dispatch.expire_leases()
     before = seqs(job)
     with pytest.raises(Fenced):
@@ -192,7 +158,7 @@ def test_a_refused_write_leaves_no_event_behind() -> None:
 def test_a_lapsed_lease_that_nobody_took_is_renewed_by_its_holder() -> None:
     job = rows.accepted()
     claim = rows.claimed(job, Kind.METADATA)
-    lapse(claim)
+    rows.lapse(claim)
     steps.renew([claim])
     assert dispatch.expire_leases() == 0
     assert steps.still_held([claim]) == {(claim.step_id, claim.attempt)}
@@ -201,7 +167,7 @@ def test_a_lapsed_lease_that_nobody_took_is_renewed_by_its_holder() -> None:
 def test_ten_lost_workers_end_the_job_with_a_reason() -> None:
     job = rows.accepted()
     for _ in range(10):
-        lapse(rows.claimed(job, Kind.METADATA))
+        rows.lapse(rows.claimed(job, Kind.METADATA))
         dispatch.expire_leases()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (Job.State.FAILED, "worker_lost")
@@ -245,7 +211,7 @@ def test_backoff_keeps_a_step_from_being_taken_too_early() -> None:
 def test_cancel_is_final_and_takes_the_claims_away() -> None:
     job = rows.planned(rows.accepted(), segments=3)
     claim = rows.claimed(job, Kind.SEGMENT)
-    results = side_by_side([lambda: control.cancel(job.pk) for _ in range(4)])
+    results = rows.side_by_side([lambda: control.cancel(job.pk) for _ in range(4)])
     assert sum(isinstance(result, JobClosed) for result in results) == 3
     assert steps.still_held([claim]) == set()
     with pytest.raises(JobClosed):
@@ -303,25 +269,6 @@ def test_no_edge_leads_back_or_out_of_an_end() -> None:
     assert terminal == Job.TERMINAL
 
 
-def test_a_hint_is_marked_by_one_dispatcher_and_due_again_when_it_is_old() -> None:
-    rows.accepted()
-    (step,) = steps.due(10)
-    hinted = side_by_side([lambda: list(steps.hint(10, turns.look().at_work)) for _ in range(4)])
-    assert sorted([each.pk for each in one] for one in hinted) == [[], [], [], [step.pk]]
-    assert steps.due(10) == []
-    Step.objects.update(hinted_at=after(-21))
-    assert [due.pk for due in steps.due(10)] == [step.pk]
-
-
-def test_no_more_steps_are_hinted_than_live_slots_and_two() -> None:
-    rows.planned(rows.accepted(), segments=10)
-    Worker.objects.create(name="live", slots=2, seen_at=after(0), started_at=after(0))
-    Worker.objects.create(name="dead", slots=64, seen_at=after(-60), started_at=after(-60))
-    assert turns.look().room == 4
-    assert [step.index for step in steps.hint(3, turns.look().at_work)] == [0, 1, 2]
-    assert turns.look().room == 1
-
-
 def test_progress_counts_frames_and_never_goes_back() -> None:
     job = rows.planned(rows.accepted(), segments=2)
     first = rows.claimed(job, Kind.SEGMENT, 0)
@@ -329,55 +276,11 @@ def test_progress_counts_frames_and_never_goes_back() -> None:
     steps.advance(first, 5)
     halfway = progress.measure([job])[job.pk]
     assert (halfway.frames_done, halfway.frames_total, halfway.segments_done) == (7, 20, 0)
-    lapse(first)
+    rows.lapse(first)
     dispatch.expire_leases()
     again = rows.claimed(job, Kind.SEGMENT, 0)
     steps.advance(again, 2)
     assert progress.measure([job])[job.pk].percent == halfway.percent
-
-
-def test_a_user_with_many_videos_does_not_hold_up_another() -> None:
-    for _ in range(20):
-        rows.accepted(owner="many")
-    late = rows.accepted(owner="late")
-    chosen = [step.job_id for step in steps.due(3)]
-    assert late.pk in chosen
-    assert len(chosen) == 3
-
-
-def test_very_many_owners_are_served_in_rounds() -> None:
-    owners = [rows.accepted(owner=f"owner-{number}").owner_id for number in range(turns.OWNERS_A_PASS + 6)]
-    seen = turns.look(after_owner=owners[9]).at_work
-    assert list(seen) == [*owners[10:], *owners[: turns.OWNERS_A_PASS - len(owners[10:])]]
-    assert set(seen.values()) == {0}
-    few = owners[:3]
-    Step.objects.exclude(owner_id__in=few).delete()
-    assert list(turns.look(after_owner=few[1]).at_work) == [few[2], few[0], few[1]]
-    assert list(turns.look().at_work) == few
-    assert list(turns.look(after_owner=few[2]).at_work) == few
-    rows.claimed(Job.objects.get(owner_id=few[0]), Kind.METADATA)
-    assert list(turns.look().at_work.items()) == [(few[1], 0), (few[2], 0)]
-    Step.objects.filter(owner_id__in=few[1:]).delete()
-    assert turns.look().at_work == {}
-
-
-def test_who_has_least_at_work_goes_first_and_those_at_work_count() -> None:
-    many = [rows.accepted(owner="many") for _ in range(4)]
-    rows.claimed(many[0], Kind.METADATA)
-    rows.claimed(many[1], Kind.METADATA)
-    few = [rows.accepted(owner="few") for _ in range(3)]
-    hinted = [step.job_id for step in steps.hint(3, turns.look().at_work)]
-    assert hinted == [few[0].pk, few[1].pk, many[2].pk]
-
-
-def test_a_long_job_falls_behind_a_new_one_of_the_same_owner() -> None:
-    long = rows.planned(rows.accepted(), segments=30)
-    new = rows.accepted()
-    order = [step.job_id for step in steps.due(31)]
-    assert order.index(new.pk) == 9  # the tie goes to the older job
-    control.prioritise(new.pk, 5)
-    assert steps.due(1)[0].job_id == new.pk
-    assert long.pk in order
 
 
 def test_a_paused_job_waits_without_a_strike_and_goes_on() -> None:
@@ -441,35 +344,6 @@ def test_events_of_many_writers_have_no_gap() -> None:
     def fail(claim: steps.Claim) -> None:
         failures.step_failed(claim, StorageFull("no space"))
 
-    assert side_by_side([lambda c=c: fail(c) for c in claims]) == [None] * 6
+    assert rows.side_by_side([lambda c=c: fail(c) for c in claims]) == [None] * 6
     job.refresh_from_db()
     assert seqs(job) == list(range(1, job.seq + 1))
-
-
-def test_no_statement_of_a_pass_reads_every_step_there_ever_was(database: str) -> None:
-    job = rows.accepted()
-    Step.objects.bulk_create(
-        Step(
-            job=job,
-            owner_id=job.owner_id,
-            turn=index,
-            epoch=1,
-            kind=Kind.SEGMENT,
-            index=index,
-            state=Step.State.DONE,
-            attempt=1,
-            created_at=Now(),
-        )
-        for index in range(5000)
-    )
-    looking = turns._looking(connection.vendor, 20.0, 10.0)
-    hinting = steps._hinting(connection.vendor, 20.0)
-    explain = "EXPLAIN" if database == "postgresql" else "EXPLAIN QUERY PLAN"
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-        for statement in (looking, hinting):
-            cursor.execute(f"{explain} {statement.sql}", statement.parameters(job.owner_id))
-            plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
-            assert not re.search(
-                r"Seq Scan on processing_step|SCAN (processing_step|U\d)(?! USING INDEX step_)", plan
-            ), plan
