@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import av
 import cv2
@@ -32,8 +33,20 @@ from processing.media.specs import Plan
 from processing.media.stages import ITEMS_BETWEEN, run_stages
 
 Report = Callable[[int], None]
+Drawn = TypeVar("Drawn", Planes, DeepPlanes)
+Taken = TypeVar("Taken", Planes, DeepPlanes, contravariant=True)
 Picture = tuple[av.VideoFrame, Callable[[DecodedFrame], object]]
 """A frame to encode, and what draws the enhanced picture of a decoded frame into it; one to warm up is only seen."""
+
+
+class _Enhancing(Protocol[Taken]):
+    """What the enhancers of both depths have in common."""
+
+    def remember(self, planes: Taken) -> None: ...
+
+    def process(self, planes: Taken, pts: int, out: Taken) -> object: ...
+
+    def reset(self) -> None: ...
 
 
 def enhance_segment(source: Path, plan: Plan, index: int, output: Path, report: Report) -> SegmentResult:
@@ -101,36 +114,31 @@ def _pictures(plan: Plan, watch: ClippingWatch) -> Iterator[Picture]:
 
     `watch` sees each as it was and as it became.
     """
-    size = (plan.encoding.height_px, plan.encoding.width_px)
     normaliser = Normaliser(plan.encoding)
     if plan.encoding.bit_depth == 8:
         enhancer = Enhancer(plan.enhancement, plan.encoding.colour.range)
-
-        def draw(planes: Planes, decoded: DecodedFrame) -> None:
-            if decoded.restarts:
-                enhancer.reset()
-            picture = normaliser.planes(decoded.frame)
-            if decoded.is_warmup:
-                enhancer.remember(picture)
-            else:
-                enhancer.process(picture, decoded.pts, planes)
-                watch.look(decoded.index, picture, planes)
-
-        while True:
-            frame, planes = new_frame(*size)
-            yield frame, partial(draw, planes)
+        return _drawn(plan, enhancer, normaliser.planes, new_frame, watch)
     deep = DeepEnhancer(plan.enhancement, plan.encoding.colour.range)
+    return _drawn(plan, deep, normaliser.deep_planes, new_deep_frame, watch)
 
-    def draw_deep(planes: DeepPlanes, decoded: DecodedFrame) -> None:
+
+def _drawn(
+    plan: Plan,
+    enhancer: _Enhancing[Drawn],
+    planes_of: Callable[[av.VideoFrame], Drawn],
+    new: Callable[[int, int], tuple[av.VideoFrame, Drawn]],
+    watch: ClippingWatch,
+) -> Iterator[Picture]:
+    def draw(planes: Drawn, decoded: DecodedFrame) -> None:
         if decoded.restarts:
-            deep.reset()
-        picture = normaliser.deep_planes(decoded.frame)
+            enhancer.reset()
+        picture = planes_of(decoded.frame)
         if decoded.is_warmup:
-            deep.remember(picture)
+            enhancer.remember(picture)
         else:
-            deep.process(picture, decoded.pts, planes)
+            enhancer.process(picture, decoded.pts, planes)
             watch.look(decoded.index, picture, planes)
 
     while True:
-        deep_frame, deep_planes = new_deep_frame(*size)
-        yield deep_frame, partial(draw_deep, deep_planes)
+        frame, planes = new(plan.encoding.height_px, plan.encoding.width_px)
+        yield frame, partial(draw, planes)
