@@ -1,7 +1,9 @@
 """The Celery application and its settings, nothing else. The flow of a video is in processing/pipeline.py.
 
 A message is a hint to look at a row: it may be lost, doubled or late. So: late acknowledgement, no results, JSON only.
-Queue names carry a version, because a queue's type and arguments cannot be changed once it is declared.
+Queue names carry a version, because a queue's type and arguments cannot be changed once it is declared. Hints go to a
+queue by its name, without an exchange of ours: on Valkey a binding is a key that a wipe takes away, and a message that
+nothing is bound for is dropped without an error.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "videoproc.settings")
 # Django's checks load every URL and view, which a worker never serves: half of its start. The web server runs them.
@@ -17,7 +19,7 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from django.conf import settings
 
-EXCHANGE = Exchange("videoproc.v1", type="topic", durable=True)
+CONTROL, SEGMENTS = "videoproc.control.v1", "videoproc.segments.v1"
 QUORUM = {"x-queue-type": "quorum"}
 
 app = Celery("videoproc")
@@ -38,16 +40,12 @@ app.conf.update(
     }
     if settings.VIDEOPROC_BROKER_URL.startswith("amqp")
     else {"visibility_timeout": 24 * 3600, "socket_keepalive": True},
-    task_queues=[
-        Queue("videoproc.control.v1", EXCHANGE, routing_key="control", queue_arguments=QUORUM),
-        Queue("videoproc.segments.v1", EXCHANGE, routing_key="segments", queue_arguments=QUORUM),
-    ],
-    task_default_queue="videoproc.control.v1",
-    task_default_exchange=EXCHANGE.name,
-    task_default_exchange_type="topic",
-    task_default_routing_key="control",
+    task_queues=[Queue(name, queue_arguments=QUORUM) for name in (CONTROL, SEGMENTS)],
+    task_default_queue=CONTROL,
+    task_default_exchange="",
+    task_default_exchange_type="direct",
     task_create_missing_queues=False,
-    task_routes={"processing.enhance_segment": {"queue": "videoproc.segments.v1", "routing_key": "segments"}},
+    task_routes={"processing.enhance_segment": SEGMENTS},
     task_serializer="json",
     accept_content=["json"],
     task_ignore_result=True,

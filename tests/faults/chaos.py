@@ -12,12 +12,16 @@ import json
 import logging
 import os
 import random
+import shutil
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 import django
@@ -32,9 +36,10 @@ from tests.servers import Servers  # noqa: E402
 from tests.settings import FOLDER  # noqa: E402
 
 ROUND = 20
-LOAD = 3
-"""How many jobs are open at any time."""
-LONGEST_RECOVERY_SECONDS = 60.0
+LOAD = 4
+"""How many jobs are open at any time; two workers of two slots have one each."""
+GIVEN_UP_SECONDS = 120.0
+"""A system that has not done a step by then is taken as stuck."""
 END_SECONDS = 300.0
 
 
@@ -74,9 +79,6 @@ class Chaos:
         self._system = system
         self._clips = clips
         self._history = history
-        self.recoveries: list[float] = []
-        self.redone: list[int] = []
-        self.violations: list[str] = []
         self._lost = 0
         """Attempts at segments that had come to nothing when the last fault was over; a lease lapses later."""
 
@@ -90,50 +92,61 @@ class Chaos:
 
     def play(self, faults: list[Planned]) -> None:
         """Inflict one round of faults and write its verdict down."""
+        found: list[str] = []
         run = Campaign(system=self._system)
         self._system.mend()
         self._system.run("worker-b")
-        for fault in faults:
-            self._top_up(run, random.Random(fault.dice))
-            time.sleep(fault.pause_seconds)
-            did = inflict.FAULTS[fault.kind](self._system, run, random.Random(fault.dice), fault.seconds)
-            recovered = self._recovery(run, random.Random(fault.dice + 1))
-            lost = inflict.lost_attempts(run)
-            redone, self._lost = lost - self._lost, lost
-            self.recoveries.append(recovered)
-            self.redone.append(redone)
-            self._say(asdict(fault) | {"did": did, "recovered_seconds": round(recovered, 2), "redone": redone})
-        found: list[str] = []
+        with self._load(run, random.Random(faults[0].dice)):
+            for fault in faults:
+                time.sleep(fault.pause_seconds)
+                at_work = inflict.steps_at_work(self._system)
+                did = inflict.FAULTS[fault.kind](self._system, run, random.Random(fault.dice), fault.seconds)
+                at = time.strftime("%H:%M:%S")
+                recovered = self._recovery(at_work)
+                if recovered >= GIVEN_UP_SECONDS:
+                    found.append(f"I1: no recovery within {recovered:.0f} s after fault {fault.number}")
+                lost = inflict.lost_attempts(run)
+                redone, self._lost = lost - self._lost, lost
+                facts = {"did": did, "over_at": at, "recovered_seconds": round(recovered, 2), "redone": redone}
+                self._say(asdict(fault) | {"at_work": len(at_work)} | facts)
         try:
             run.settle(seconds=END_SECONDS)
         except AssertionError as exc:
             found.append(str(exc))
         found += run.verdict()
         run.close()
-        self.violations += found
         self._say({"verdict": found, "until": faults[-1].number, "jobs": len(run.accepted)})
 
-    def _recovery(self, run: Campaign, dice: random.Random) -> float:
-        """Return how long it takes after a fault until work is done again."""
+    def _recovery(self, at_work: dict[int, int]) -> float:
+        """Return how long it takes after a fault until work is done, and all that was at work has ended or goes on."""
         done = inflict.done_steps(self._system)
-        waiting = Waiting(LONGEST_RECOVERY_SECONDS * 2, "recovery")
-        while inflict.done_steps(self._system) == done:
-            try:
-                waiting.again(0.1)
-            except AssertionError:
-                self.violations.append("no step was done for two minutes after a fault")
-                break
-            self._top_up(run, dice)
+        waiting = Waiting(GIVEN_UP_SECONDS + 60, "recovery")
+        while waiting.passed_seconds < GIVEN_UP_SECONDS and (
+            inflict.done_steps(self._system) == done or inflict.still_held(self._system, at_work)
+        ):
+            waiting.again(0.1)
         return waiting.passed_seconds
 
-    def _top_up(self, run: Campaign, dice: random.Random) -> None:
-        jobs = {job["upload_id"]: job["state"] for job in self._system.rows.jobs()}
-        at_work = sum(jobs.get(file_id) not in {"ready", "failed", "cancelled"} for file_id in run.accepted)
-        for _ in range(LOAD - at_work):
-            try:
-                run.try_upload(dice.choice(self._clips))
-            except inflict.CONNECTION_LOST:
-                return  # the web server is what was broken
+    @contextmanager
+    def _load(self, run: Campaign, dice: random.Random) -> Iterator[None]:
+        """Keep jobs open meanwhile; where the web server or the database is what is broken, uploads are tried again."""
+        stop = threading.Event()
+
+        def upload() -> None:
+            while not stop.wait(0.1):
+                try:
+                    if inflict.open_jobs(self._system) < LOAD:
+                        run.try_upload(dice.choice(self._clips))
+                except inflict.CONNECTION_LOST:
+                    stop.wait(0.5)
+
+        thread = threading.Thread(target=upload, name="load", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def _say(self, facts: dict[str, object]) -> None:
         self._history.write(json.dumps(facts) + "\n")
@@ -141,15 +154,46 @@ class Chaos:
         print(json.dumps(facts), flush=True)
 
 
-def done_before(path: Path) -> tuple[int, list[str]]:
-    """Return behind which fault a history goes on, and the violations found until there."""
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a campaign found until now; faults without a verdict behind them do not count, for they are played again."""
+
+    next_fault: int
+    recoveries_seconds: list[float]
+    """How long after each fault until a step was done, shortest first."""
+    redone: list[int]
+    """Attempts at segments that came to nothing by each fault."""
+    violations: list[str]
+
+    def __str__(self) -> str:
+        last = len(self.recoveries_seconds) - 1
+        figures = (
+            f"{self.next_fault} faults: recovery p50 {self.recoveries_seconds[last // 2]:.1f} s, "
+            f"p95 {self.recoveries_seconds[last * 95 // 100]:.1f} s, longest {self.recoveries_seconds[last]:.1f} s; "
+            f"attempts lost {sum(self.redone)}, most by one fault {max(self.redone)}\n"
+            if self.next_fault
+            else ""
+        )
+        return figures + "verdict: " + ("\n".join(self.violations) or "no violation")
+
+
+def read(path: Path) -> History:
+    """Return what the history of a campaign says."""
     next_fault, violations = 0, []
+    recoveries: list[float] = []
+    redone: list[int] = []
+    waiting: list[dict[str, Any]] = []
     for line in path.read_text().splitlines() if path.exists() else ():
         facts = json.loads(line)
-        if "verdict" in facts:
-            next_fault = facts["until"] + 1
-            violations += facts["verdict"]
-    return next_fault, violations
+        if "verdict" not in facts:
+            waiting = [fault for fault in waiting if fault["number"] < facts["number"]] + [facts]
+            continue
+        next_fault = facts["until"] + 1
+        violations += facts["verdict"]
+        recoveries += [fault["recovered_seconds"] for fault in waiting]
+        redone += [fault["redone"] for fault in waiting]
+        waiting = []
+    return History(next_fault=next_fault, recoveries_seconds=sorted(recoveries), redone=redone, violations=violations)
 
 
 def clips(folder: Path) -> list[Path]:
@@ -178,12 +222,18 @@ def main() -> int:
     options = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     path: Path = options.history or Path(tempfile.gettempdir()) / f"videoproc-chaos-{options.seed}.jsonl"
-    first, violations = done_before(path)
-    faults = plan(options.seed, options.faults)[first:]
-    print(f"seed {options.seed}: {options.faults} faults, {first} of them played before; history in {path}")
-    if not faults:
-        print(f"verdict: {violations or 'no violation'}")
-        return bool(violations)
+    begun = read(path)
+    faults = plan(options.seed, options.faults)[begun.next_fault :]
+    print(f"seed {options.seed}: {options.faults} faults, {begun.next_fault} of them played before; history in {path}")
+    if faults:
+        play(faults, path)
+    ended = read(path)
+    print(ended)
+    return bool(ended.violations)
+
+
+def play(faults: list[Planned], path: Path) -> None:
+    """Play these faults against a system of their own, whose logs are kept beside the history."""
     servers = Servers(FOLDER)
     system = FaultyServer(FOLDER / "system-of-chaos", servers)
     try:
@@ -196,15 +246,10 @@ def main() -> int:
     finally:
         system.close()
         servers.stop()
-    violations += chaos.violations
-    ordered = sorted(chaos.recoveries)
-    print(
-        f"{len(ordered)} faults: recovery p50 {ordered[len(ordered) // 2]:.1f} s, "
-        f"p95 {ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)]:.1f} s, longest {ordered[-1]:.1f} s; "
-        f"attempts lost {sum(chaos.redone)}, most by one fault {max(chaos.redone)}"
-    )
-    print("verdict: " + ("no violation" if not violations else "\n".join(violations)))
-    return bool(violations)
+        logs = path.with_suffix(".logs")
+        logs.mkdir(exist_ok=True)
+        for log in (FOLDER / "system-of-chaos").glob("*.log"):
+            shutil.copy(log, logs)
 
 
 if __name__ == "__main__":

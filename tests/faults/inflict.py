@@ -11,15 +11,17 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import httpx
 
 from tests.faults import broker
-from tests.faults.campaign import TERMINAL, Campaign
+from tests.faults.campaign import Campaign
 from tests.faults.system import Faulty, FaultyServer, media_processes
 
 CONNECTION_LOST = (httpx.TransportError,)
 WORKERS = ("worker", "worker-b")
+T = TypeVar("T")
 Fault = Callable[[FaultyServer, Campaign, random.Random, float], str]
 
 
@@ -27,6 +29,26 @@ def done_steps(system: Faulty) -> int:
     """Return how many steps were ever finished."""
     (row,) = system.rows.ask("SELECT count(*) AS done FROM processing_step WHERE state = 'done'")
     return int(row["done"])
+
+
+def open_jobs(system: Faulty) -> int:
+    """Return how many jobs have not ended."""
+    (row,) = system.rows.ask(
+        "SELECT count(*) AS open FROM processing_job WHERE state NOT IN ('ready', 'failed', 'cancelled')"
+    )
+    return int(row["open"])
+
+
+def steps_at_work(system: Faulty) -> dict[int, int]:
+    """Return the attempt of each step that runs, by its key."""
+    rows = system.rows.ask("SELECT id AS key, attempt FROM processing_step WHERE state = 'running'")
+    return {row["key"]: row["attempt"] for row in rows}
+
+
+def still_held(system: Faulty, at_work: dict[int, int]) -> bool:
+    """Whether a step that was at work has neither ended nor been begun again."""
+    rows = system.rows.ask("SELECT id AS key, attempt FROM processing_step WHERE state IN ('queued', 'running')")
+    return any(at_work.get(row["key"]) == row["attempt"] for row in rows)
 
 
 def lost_attempts(run: Campaign) -> int:
@@ -37,13 +59,19 @@ def lost_attempts(run: Campaign) -> int:
     return int(row["lost"])
 
 
+def sought(look: Callable[[], list[T]]) -> list[T]:
+    """Return what `look` finds, within ten seconds."""
+    until = time.monotonic() + 10
+    while not (found := look()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return found
+
+
 def signal_media(number: signal.Signals) -> Fault:
     """Return the fault of one media process getting a signal."""
 
     def fault(system: FaultyServer, run: Campaign, dice: random.Random, seconds: float) -> str:
-        until = time.monotonic() + 10
-        while not (found := sorted(media_processes(system))) and time.monotonic() < until:
-            time.sleep(0.02)
+        found = sought(lambda: sorted(media_processes(system)))
         if not found:
             return "no media process was at work"
         pid = dice.choice(found)
@@ -159,18 +187,22 @@ def wire_broken(how: str) -> Fault:
 
 
 def messages_doubled(system: FaultyServer, run: Campaign, dice: random.Random, seconds: float) -> str:
-    sent = 0
-    for job in system.rows.jobs():
-        if job["state"] not in TERMINAL:
-            for step in system.rows.steps(job["id"]):
-                sent += broker.send_hints(system.broker_url, job["id"], step, copies=3)
+    steps = sought(
+        lambda: system.rows.ask(
+            'SELECT s.job_id, s.epoch, s.kind, s."index" AS number FROM processing_step s'
+            " JOIN processing_job j ON j.id = s.job_id WHERE j.state NOT IN ('ready', 'failed', 'cancelled')"
+        )
+    )
+    sent = sum(broker.send_hints(system.broker_url, step["job_id"], step, copies=3) for step in steps)
     return f"{sent} messages"
 
 
 def segment_harmed(system: FaultyServer, run: Campaign, dice: random.Random, seconds: float) -> str:
-    rows = system.rows.ask(
-        "SELECT s.output FROM processing_step s JOIN processing_job j ON j.id = s.job_id"
-        " WHERE s.kind = 'segment' AND s.state = 'done' AND j.state = 'enhancing' ORDER BY s.id"
+    rows = sought(
+        lambda: system.rows.ask(
+            "SELECT s.output FROM processing_step s JOIN processing_job j ON j.id = s.job_id"
+            " WHERE s.kind = 'segment' AND s.state = 'done' AND j.state = 'enhancing' ORDER BY s.id"
+        )
     )
     if not rows:
         return "no finished segment waited"
@@ -185,15 +217,21 @@ def segment_harmed(system: FaultyServer, run: Campaign, dice: random.Random, sec
 
 
 def cancelled(system: FaultyServer, run: Campaign, dice: random.Random, seconds: float) -> str:
-    found = [file_id for file_id in run.accepted if run.state(file_id) not in TERMINAL]
+    found = sought(
+        lambda: system.rows.ask(
+            "SELECT id, upload_id FROM processing_job WHERE state NOT IN ('ready', 'failed', 'cancelled') ORDER BY id"
+        )
+    )
+    found = [job for job in found if job["upload_id"] in run.accepted]
     if not found:
         return "nothing was at work"
-    file_id = dice.choice(found)
+    job = dice.choice(found)
+    file_id = str(job["upload_id"])
     # Either may be first: the cancel, or the job's own end.
     run.may_end(file_id, "cancelled", "ready")
     box = run.box()
     try:
-        box._http.post(f"/api/v1/jobs/{system.rows.job_of(file_id)['id']}/cancel")
+        box._http.post(f"/api/v1/jobs/{job['id']}/cancel")
     finally:
         box.close()
     return file_id

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from kombu import Connection, Exchange, Producer
+from kombu import Connection, Producer
 
 from tests.acceptance.system import ROOT, EmbeddedSystem, environment
 from tests.clips import make_clip
@@ -119,10 +119,10 @@ def flood(url: str, mark: Path) -> int:
     """Publish all of them to both queues and return how many."""
     count = 0
     with Connection(url) as connection:
-        producer = Producer(connection.channel(), Exchange("videoproc.v1", type="topic", durable=True))
+        producer = Producer(connection.channel())
         for message in messages(mark):
             for queue in QUEUES:
-                producer.publish(routing_key=queue, **message)
+                producer.publish(routing_key=f"videoproc.{queue}.v1", **message)
                 count += 1
     return count
 

@@ -1,12 +1,18 @@
-"""Which queues are removed as beyond help: none that answers, whatever it answers with."""
+"""Queues that are gone or beyond help: hints find the former again, and of the latter none that answers is removed."""
 
 from __future__ import annotations
 
-from celery import Celery
-from kombu import Producer, Queue
+from uuid import uuid4
 
+import redis
+from celery import Celery
+from kombu import Connection, Producer, Queue
+
+from celery_app import app as project
+from processing.pipeline import TASKS
 from processing.queues import remove_dead
 from tests.door import eventually
+from videoproc.servers.valkey import Valkey
 
 HINTS = 20
 
@@ -27,3 +33,14 @@ def test_a_queue_that_does_not_exist_is_nothing_to_remove(fresh_rabbitmq_url: st
     app = Celery(broker=fresh_rabbitmq_url)
     app.conf.task_queues = [Queue("missing", queue_arguments={"x-queue-type": "quorum"})]
     assert remove_dead(app) == []
+
+
+def test_hints_arrive_after_the_broker_of_the_embedded_mode_was_wiped(valkey: Valkey) -> None:
+    """Nothing is declared a second time on one connection, so no hint may need what a wipe takes away."""
+    broker = valkey.broker_url.replace("virtual_host=0", "virtual_host=5")
+    with Connection(broker) as connection, redis.Redis.from_url(f"{valkey.url}?db=5") as client:
+        for _ in range(2):
+            for task in TASKS.values():
+                project.signature(task, args=[str(uuid4()), 1], immutable=True).apply_async(connection=connection)
+            assert sum(client.llen(queue.name) for queue in project.conf.task_queues) == len(TASKS)
+            client.flushdb()
