@@ -17,7 +17,7 @@ import httpx
 
 from tests.faults import broker
 from tests.faults.campaign import Campaign
-from tests.faults.system import Faulty, FaultyServer, media_processes
+from tests.faults.system import Faulty, FaultyServer, Waiting, media_processes
 
 CONNECTION_LOST = (httpx.TransportError,)
 WORKERS = ("worker", "worker-b")
@@ -229,11 +229,16 @@ def cancelled(system: FaultyServer, run: Campaign, dice: random.Random, seconds:
     file_id = str(job["upload_id"])
     # Either may be first: the cancel, or the job's own end.
     run.may_end(file_id, "cancelled", "ready")
-    box = run.box()
-    try:
-        box._http.post(f"/api/v1/jobs/{job['id']}/cancel")
-    finally:
-        box.close()
+    waiting = Waiting(60, "the web server")
+    while True:
+        box = run.box()
+        try:
+            box._http.post(f"/api/v1/jobs/{job['id']}/cancel")
+            break
+        except CONNECTION_LOST:
+            waiting.again(0.2)  # it was killed by an earlier fault and is still starting
+        finally:
+            box.close()
     return file_id
 
 
