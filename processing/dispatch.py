@@ -37,7 +37,7 @@ _last_owner = 0
 
 
 def hint_due() -> int:
-    """Publish a hint for each due step, up to two more than there are live slots; return how many."""
+    """Publish a hint for each due step as far as there is room (turns.py); return how many."""
     global _last_owner
     published = 0
     waiting = turns.look(after_owner=_last_owner)

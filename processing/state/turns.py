@@ -22,7 +22,9 @@ from processing.models import Step
 
 OWNERS_A_PASS = 64
 SPARE = 2
-"""So many more steps than there are live slots are hinted at: a slot that is done finds the next one's message."""
+"""At most so many more steps than there are live slots are hinted at: a slot that is done finds a message at once."""
+STEPS_IN_LINE = 7
+"""The steps of the shortest video, one after the other; each may find the spare messages before its own."""
 
 
 NUMBER = 2**62
@@ -75,11 +77,22 @@ def look(*, after_owner: int = 0) -> Turns:
     statement = _looking(connection.vendor, settings.VIDEOPROC_HINT_SECONDS, settings.VIDEOPROC_SEEN_SECONDS)
     with connection.cursor() as cursor:
         cursor.execute(statement.sql, statement.parameters(after_owner))
-        (_, _, outstanding, live_slots), *owners = cursor.fetchall()
-    return Turns(
-        room=max(int(live_slots or 0) + SPARE - int(outstanding or 0), 0),
-        at_work={owner: steps for owner, steps, _, _ in owners},
-    )
+        (_, _, outstanding, lowest, highest, live_slots), *owners = cursor.fetchall()
+    at_work = {owner: steps for owner, steps, *_ in owners}
+    slots = int(live_slots or 0)
+    alone = len({lowest, highest, *at_work} - {None}) <= 1
+    # One for a worker that was not seen yet.
+    hints = max(slots + spare(slots, alone=alone), 1)
+    return Turns(room=max(hints - int(outstanding or 0), 0), at_work=at_work)
+
+
+def spare(slots: int, *, alone: bool) -> int:
+    """Return how many more steps than slots may be hinted at, `alone` where one owner has all that waits or runs.
+
+    A message lies before those of an owner who comes later, and before each next step of one who is there: spare ones
+    may cost the former, and all steps of the latter's video together, the time of one segment, no more.
+    """
+    return min(SPARE, max(slots - 1, 0) if alone else slots // STEPS_IN_LINE)
 
 
 @lru_cache(maxsize=8)
@@ -103,6 +116,7 @@ def _looking(vendor: str, hint_seconds: float, seen_seconds: float) -> Prepared:
             FROM waiting WHERE place <= {OWNERS_A_PASS} AND (lap = 0 OR waiting.owner_id <= %s)
         )
         SELECT waiting.owner_id, COALESCE(loads.steps, 0), (SELECT SUM(steps) FROM loads),
+            (SELECT MIN(owner_id) FROM loads), (SELECT MAX(owner_id) FROM loads),
             (SELECT SUM(slots) FROM ({slots_sql}) AS live)
         FROM waiting LEFT JOIN loads ON loads.owner_id = waiting.owner_id
         WHERE place = 0 OR (waiting.owner_id IS NOT NULL AND (lap = 0 OR waiting.owner_id <= %s))

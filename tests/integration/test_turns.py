@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 import pytest
 from django.db import connection
@@ -29,13 +30,62 @@ def test_a_hint_is_marked_by_one_dispatcher_and_due_again_when_it_is_old() -> No
     assert [due.pk for due in steps.due(10)] == [step.pk]
 
 
-def test_no_more_steps_are_hinted_than_live_slots_and_two() -> None:
-    rows.planned(rows.accepted(), segments=10)
-    Worker.objects.create(name="live", slots=2, seen_at=after(0), started_at=after(0))
+@pytest.mark.parametrize(("slots", "alone", "crowded"), [(0, 1, 1), (1, 1, 1), (2, 3, 2), (4, 6, 4), (64, 66, 66)])
+def test_steps_are_hinted_for_each_live_slot_and_spare_ones_only_where_they_delay_nobody(
+    slots: int, alone: int, crowded: int
+) -> None:
+    rows.planned(rows.accepted(), segments=100)
     Worker.objects.create(name="dead", slots=64, seen_at=after(-60), started_at=after(-60))
-    assert turns.look().room == 4
-    assert [step.index for step in steps.hint(3, turns.look().at_work)] == [0, 1, 2]
-    assert turns.look().room == 1
+    Worker.objects.create(name="live", slots=slots, seen_at=after(0), started_at=after(0))
+    assert turns.look().room == alone
+    other = rows.accepted(owner="other")
+    assert turns.look().room == crowded
+    rows.claimed(other, Kind.METADATA)
+    assert turns.look().room == crowded - 1
+    end(Step.objects.get(job=other))
+    assert [step.index for step in steps.hint(1, turns.look().at_work)] == [0]
+    assert turns.look().room == alone - 1
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4, 16])
+def test_anothers_first_video_waits_for_no_more_than_a_slots_one_segment(slots: int) -> None:
+    """Slots take messages in the order of the hints; the latecomer's steps follow each other as links of chains."""
+    Worker.objects.create(name="live", slots=slots, seen_at=after(0), started_at=after(0))
+    many = rows.planned(rows.accepted(owner="many"), segments=200)
+    queue: deque[Step] = deque()
+
+    def hint() -> None:
+        waiting = turns.look(after_owner=many.owner_id)
+        queue.extend(steps.hint(waiting.room, waiting.at_work))
+
+    def free_slot() -> Step:
+        """Let a slot that is done take the next message, and tell whose it was."""
+        hint()
+        step = queue.popleft()
+        assert steps.claim(step.job_id, 1, step.kind, step.index, worker="live") is not None
+        return step
+
+    running = deque(free_slot() for _ in range(slots))
+    hint()
+    late = rows.accepted(owner="late")
+    segments_meanwhile, finished = 0, 0
+    while finished < turns.STEPS_IN_LINE:
+        ended = running.popleft()  # all of a round end before one of the next
+        end(ended)
+        if ended.job_id == late.pk:
+            finished += 1
+            # As a chain does: the next link is in the queue before its slot looks for another message.
+            created = steps.create(late, Kind.SEGMENT, index=finished, hinted_at=Now())
+            queue.append(Step.objects.get(pk=created.pk))
+        begun = free_slot()
+        running.append(begun)
+        segments_meanwhile += begun.job_id == many.pk and not any(step.job_id == late.pk for step in running)
+    assert segments_meanwhile <= slots
+
+
+def end(step: Step) -> None:
+    """Let a step be done, without what follows it."""
+    Step.objects.filter(pk=step.pk).update(state=Step.State.DONE, lease_until=None)
 
 
 def test_a_user_with_many_videos_does_not_hold_up_another() -> None:
