@@ -5,7 +5,7 @@ SERVERS := $(if $(VIDEOPROC_TEST_DATABASE_URL),,postgresql) $(if $(VIDEOPROC_TES
            $(if $(VIDEOPROC_TEST_REDIS_URL),,redis) chromium
 export VIDEO
 
-.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-seams bench-clean bench-delivery preset-pictures doctor flower clean runtime-environment test-environment
+.PHONY: help demo run test lint faults soak chaos hostile fidelity bench-engine bench-quality bench-seams bench-clean bench-delivery bench-jobs preset-pictures doctor flower clean runtime-environment test-environment
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -63,6 +63,10 @@ preset-pictures: test-environment ## the pictures of docs/presets.md, made anew
 bench-delivery: test-environment ## segments a second through the control plane alone, on the real servers
 	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
 	@$(PYTHON_HERE) -m benchmarks.delivery
+
+bench-jobs: test-environment ## whole jobs over HTTP: beside the engine alone, by two workers, a thousand short ones
+	@$(PYTHON_HERE) -m videoproc.servers.programs $(SERVERS)
+	@$(PYTHON_HERE) -m benchmarks.jobs $(ARGUMENTS)
 
 doctor: runtime-environment ## say what is wrong with the installation of `make run`
 	@broker="$$($(PYTHON_HERE) -m videoproc.servers.valkey "$${VIDEOPROC_DATA_DIR:-var}/valkey")"; socket="$${broker#redis+socket://}"; \

@@ -7,95 +7,14 @@ scans them. CPU time is from /proc, each part's own: it tells what a fleet asks 
 from __future__ import annotations
 
 import argparse
-import os
-import secrets
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import chain
-from pathlib import Path
+from collections.abc import Callable
 
-from videoproc.servers.postgres import PostgreSQL, create_database
-from videoproc.servers.process import Command, Process, start, tail
-from videoproc.servers.rabbitmq import RabbitMQ
-from videoproc.servers.redis import Redis
-from videoproc.servers.server import Server
+from benchmarks.installation import Parts, dispatcher, installation, processes, worker
 
-ROOT = Path(__file__).resolve().parents[1]
 SEGMENTS_A_JOB = 50
 PATIENCE_SECONDS = 300.0
 IDLE_SECONDS = 20.0
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-class Parts:
-    """The living processes of each part of the system; invariant: every process belongs to one part."""
-
-    def __init__(self) -> None:
-        self._pids: dict[str, list[Callable[[], list[int]]]] = {}
-
-    def add(self, part: str, process: Server | Process) -> None:
-        """Count a server or process, with all below it, as of this part."""
-        self._pids.setdefault(part, []).append(lambda: process.pids)
-
-    def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU time that each part has used so far, as far as its processes still live."""
-        return {part: sum(map(_cpu_seconds, chain(*(ask() for ask in asked)))) for part, asked in self._pids.items()}
-
-
-@contextmanager
-def servers(folder: Path, parts: Parts) -> Iterator[None]:
-    """Start the private servers and point the project's settings at them."""
-    with ExitStack() as stack:
-        database = stack.enter_context(PostgreSQL(folder / "postgresql"))
-        broker = stack.enter_context(RabbitMQ(folder / "rabbitmq"))
-        layer = stack.enter_context(Redis(folder / "redis"))
-        for server in (database, broker, layer):
-            parts.add(server.name, server)
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "videoproc.settings",
-            "VIDEOPROC_MODE": "server",
-            "VIDEOPROC_SECRET_KEY": secrets.token_urlsafe(64),
-            "VIDEOPROC_ALLOWED_HOSTS": "localhost",
-            "VIDEOPROC_DATA_DIR": str(folder / "data"),
-            "VIDEOPROC_DATABASE_URL": create_database(database.url, "control_plane"),
-            "VIDEOPROC_BROKER_URL": broker.url,
-            "VIDEOPROC_CHANNEL_LAYER_URL": layer.url,
-            "VIDEOPROC_FREE_BYTES": "0",
-            "VIDEOPROC_LOG_LEVEL": "WARNING",
-            "PYTHONPATH": str(ROOT),
-        }
-        yield
-
-
-@contextmanager
-def processes(folder: Path, parts: Parts, *, workers: int, slots: int) -> Iterator[Callable[[], None]]:
-    """Run the dispatcher and workers with the empty engine; yields what raises SystemExit once one has ended."""
-    celery = [sys.executable, "-m", "celery", "--app", "benchmarks.empty_engine", "worker", "--pool", "threads"]
-    commands = [[sys.executable, str(ROOT / "manage.py"), "dispatch"]]
-    commands += [
-        [*celery, "--concurrency", str(slots), "--without-gossip", "--without-mingle", "--hostname", f"w{number}@%h"]
-        for number in range(workers)
-    ]
-    running: list[Process] = []
-
-    def check() -> None:
-        for number, process in enumerate(running):
-            if not process.running:
-                raise SystemExit(f"a process ended: {tail(folder / f'process-{number}.log')}")
-
-    try:
-        for number, words in enumerate(commands):
-            log = folder / f"process-{number}.log"
-            environment = os.environ | {"VIDEOPROC_WORKER_SLOTS": str(slots)}
-            running.append(start(Command(words=words, environment=environment, folder=ROOT, log=log)))
-            parts.add("workers" if number else "dispatcher", running[-1])
-        yield check
-    finally:
-        for process in running:
-            process.stop()
 
 
 def fill(rows_there: int) -> None:
@@ -170,14 +89,6 @@ def idle(parts: Parts, workers: int) -> dict[str, float]:
     return {part: (used - cpu[part]) / passed * 1000 for part, used in parts.cpu_seconds().items()}
 
 
-def _cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0  # it ended while we looked
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
-
-
 def _transactions() -> int:
     from django.db import connection
 
@@ -195,31 +106,22 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     options = parser.parse_args()
     parts = Parts()
-    with tempfile.TemporaryDirectory(prefix="videoproc-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with servers(folder, parts):
-            import django
-            from django.core.management import call_command
-
-            django.setup()
-            call_command("migrate", verbosity=0)
-            print(f"{options.workers} workers of {options.slots} slots, jobs of {SEGMENTS_A_JOB} segments\n")
-            with processes(folder, parts, workers=options.workers, slots=options.slots) as check:
-                measure(SEGMENTS_A_JOB, 0, parts, check)  # warms up; not printed
-                names = list(parts.cpu_seconds())
-                print(f"| rows there | segments/s | commits each | CPU ms each | {' | '.join(names)} |")
-                print("|---" * (4 + len(names)) + "|")
-                for rows_there in options.rows:
-                    rate, commits, cpu = measure(options.segments, rows_there, parts, check)
-                    each = " | ".join(f"{cpu[name]:.1f}" for name in names)
-                    print(
-                        f"| {rows_there:,} | {rate:.0f} | {commits:.1f} | {sum(cpu.values()):.1f} | {each} |",
-                        flush=True,
-                    )
-                beat = idle(parts, options.workers)
-                each = " | ".join(f"{beat[name]:.1f}" for name in names)
-                print(f"| idle, for each worker and second | | | {sum(beat.values()):.1f} | {each} |")
+    workers = [
+        worker(f"w{number}", slots=options.slots, app="benchmarks.empty_engine") for number in range(options.workers)
+    ]
+    print(f"{options.workers} workers of {options.slots} slots, jobs of {SEGMENTS_A_JOB} segments\n")
+    with installation(parts) as folder, processes(folder, parts, [dispatcher(), *workers]) as check:
+        measure(SEGMENTS_A_JOB, 0, parts, check)  # warms up; not printed
+        names = list(parts.cpu_seconds())
+        print(f"| rows there | segments/s | commits each | CPU ms each | {' | '.join(names)} |")
+        print("|---" * (4 + len(names)) + "|")
+        for rows_there in options.rows:
+            rate, commits, cpu = measure(options.segments, rows_there, parts, check)
+            each = " | ".join(f"{cpu[name]:.1f}" for name in names)
+            print(f"| {rows_there:,} | {rate:.0f} | {commits:.1f} | {sum(cpu.values()):.1f} | {each} |", flush=True)
+        beat = idle(parts, options.workers)
+        each = " | ".join(f"{beat[name]:.1f}" for name in names)
+        print(f"| idle, for each worker and second | | | {sum(beat.values()):.1f} | {each} |")
 
 
 if __name__ == "__main__":
