@@ -23,13 +23,15 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Q
 from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
-from processing import storage
+from processing import rehearsal, storage
 from processing.clock import after
 from processing.media.errors import MediaError
 from processing.models import Step, Worker
+from processing.state import turns
 from processing.state.errors import DATABASE_AWAY
 
 LARGEST_SKEW_SECONDS = 2.0
@@ -206,14 +208,31 @@ def _workers() -> Iterator[Finding]:
 
 
 def _dispatcher() -> Iterator[Finding]:
-    old = after(-3 * settings.VIDEOPROC_HINT_SECONDS)
-    waiting = Step.objects.filter(state=Step.State.QUEUED, paused=False, not_before__isnull=True)
-    forgotten = waiting.filter(created_at__lt=old, hinted_at__isnull=True).count()
-    if forgotten:
-        cure = "start manage.py dispatch, or see manage.py dispatch --dry-run if one runs"
-        yield _note("dispatcher", f"{forgotten} steps wait for long and nobody was told", cure)
+    """Find what only a dispatcher brings back: lapsed leases, and steps that wait although there is room for them."""
+    cure = "start manage.py dispatch; where one runs, see its log, and manage.py dispatch --dry-run"
+    lease = settings.VIDEOPROC_LEASE_SECONDS
+    if held := Step.objects.filter(state=Step.State.RUNNING, lease_until__lt=after(-2 * lease)).count():
+        yield _wrong("dispatcher", f"{held} leases lapsed over {2 * lease:g} s ago and nobody took them back", cure)
+    elif forgotten := _forgotten():
+        since = 3 * settings.VIDEOPROC_HINT_SECONDS
+        text = f"{forgotten} steps wait, there is room for them, and no worker was told of any for {since:g} s"
+        yield _wrong("dispatcher", text, cure)
     else:
-        yield _ok("dispatcher", "no step was forgotten")
+        yield _ok("dispatcher", "no lease and no step was forgotten")
+    for reason in rehearsal.reasons():
+        yield _ok("waiting", reason)
+
+
+def _forgotten() -> int:
+    """Return how many due steps have waited for long with room for them and no hint at any.
+
+    A long queue alone is no fault, nor is room in the moment between the end of a step and the next hint.
+    """
+    old = after(-3 * settings.VIDEOPROC_HINT_SECONDS)
+    open_ones = Step.objects.filter(state__in=(Step.State.QUEUED, Step.State.RUNNING))
+    if not turns.look().room or open_ones.filter(hinted_at__gte=old).exists():
+        return 0
+    return turns.due().filter(Q(not_before__isnull=True) | Q(not_before__lt=old), created_at__lt=old).count()
 
 
 CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (

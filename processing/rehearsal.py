@@ -28,15 +28,16 @@ def rehearse() -> Iterator[str]:
         yield from lines or ()
     slots, outstanding = progress.live_slots(), turns.at_work().count()
     yield f"slots  {slots} of live workers, {outstanding} steps at work or hinted, room for {room} more"
-    yield from _waiting()
+    for reason in reasons():
+        yield f"waits  {reason}"
 
 
 def _named(step: Step) -> str:
     return f"{step.kind} {step.index} of job {step.job_id}, attempt {step.attempt + 1}"
 
 
-def _waiting() -> Iterator[str]:
-    """Say why queued steps wait, by reason; each step has one."""
+def reasons() -> Iterator[str]:
+    """Say why queued steps wait, a line for each reason; each step has one."""
     queued = Step.objects.filter(state=Step.State.QUEUED)
     paused, later = Q(paused=True), Q(paused=False, not_before__gt=Now())
     hinted = Q(paused=False, hinted_at__gte=after(-settings.VIDEOPROC_HINT_SECONDS)) & ~Q(not_before__gt=Now())
@@ -53,4 +54,4 @@ def _waiting() -> Iterator[str]:
 
 def _counted(number: int, reason: str) -> Iterator[str]:
     if number:
-        yield f"waits  {number} {'step' if number == 1 else 'steps'}, {reason}"
+        yield f"{number} {'step' if number == 1 else 'steps'}, {reason}"

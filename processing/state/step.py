@@ -270,7 +270,7 @@ def carry_over(job: Job, *kinds: str) -> None:
 def requeue(job: Job, kind: str, index: int) -> None:
     """Queue a finished step of the job's epoch again: what it made is no longer there as it was."""
     Step.objects.filter(job=job, epoch=job.epoch, kind=kind, index=index, state=State.DONE).update(
-        state=State.QUEUED, hinted_at=None, output="", sha256="", result=None, ended_at=None
+        state=State.QUEUED, priority=job.priority, hinted_at=None, output="", sha256="", result=None, ended_at=None
     )
 
 
@@ -341,5 +341,6 @@ def set_paused(job: Job, paused: bool) -> None:
 
 
 def set_priority(job: Job) -> None:
-    """Give the job's waiting steps its priority."""
-    Step.objects.filter(job=job, state=State.QUEUED).update(priority=job.priority)
+    """Give the job's steps its priority; those at work as well, for they may be handed back."""
+    rows = Step.objects.filter(job=job, epoch=job.epoch, state__in=(State.QUEUED, State.RUNNING))
+    rows.update(priority=job.priority)

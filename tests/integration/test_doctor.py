@@ -18,6 +18,8 @@ from processing import doctor, storage
 from processing.clock import after
 from processing.models import Step, Worker
 from processing.rehearsal import rehearse
+from processing.state import step as steps
+from processing.state import turns
 from tests import rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,10 +132,40 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(database: str, setti
     assert f"hint   metadata 0 of job {job.pk}, attempt 1: nobody was told of it lately" in said
     assert [line for line in said if line.startswith(f"clean  job {ended.pk}: ready since ")]
     assert "remove sources/nobodys: no upload has it" in said
-    assert "slots  2 of live workers, 1 steps at work or hinted, room for 3 more" in said
+    assert "slots  2 of live workers, 1 steps at work or hinted, room for 1 more" in said
     assert [line for line in said if line.startswith("waits  1 step, storage_full: tried again in ")]
     assert list(Step.objects.order_by("pk").values()) == before
     assert storage.exists("sources/nobodys/source")
+
+
+def test_a_long_queue_is_no_fault_and_what_only_a_dispatcher_brings_back_is(database: str) -> None:
+    fine = ("ok", "no lease and no step was forgotten")
+    rows.planned(rows.accepted(), segments=10)
+    work()
+    list(steps.hint(turns.look().room, turns.look().at_work))
+    Step.objects.update(created_at=after(-600))
+    assert turns.look().room == 0
+    assert found("dispatcher") == [fine]
+    first = Step.objects.filter(state=Step.State.QUEUED, hinted_at__isnull=False).first()
+    assert first is not None
+    claimed = steps.claim(first.job_id, first.epoch, first.kind, first.index, worker="here-1")
+    assert claimed is not None
+    steps.finish(claimed)
+    assert turns.look().room == 1
+    assert found("dispatcher") == [fine], "a slot is free for this moment"
+
+    Step.objects.filter(state=Step.State.QUEUED).update(hinted_at=after(-600))
+    [(level, text)] = found("dispatcher")
+    assert level == "wrong"
+    assert "steps wait, there is room for them, and no worker was told of any for 60 s" in text
+    assert found("waiting") == [("ok", "9 steps, a_place: more steps than slots, owners take turns")]
+
+    Step.objects.filter(state=Step.State.QUEUED).update(state=Step.State.RUNNING, lease_until=after(-20))
+    assert found("dispatcher") == [fine], "a dispatcher waits one lease itself"
+    Step.objects.filter(state=Step.State.RUNNING).update(lease_until=after(-30))
+    [(level, text)] = found("dispatcher")
+    assert level == "wrong"
+    assert "leases lapsed over 24 s ago" in text
 
 
 @pytest.fixture(autouse=True)

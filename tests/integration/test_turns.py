@@ -132,6 +132,16 @@ def test_a_long_job_falls_behind_a_new_one_of_the_same_owner() -> None:
     assert long.pk in order
 
 
+def test_a_priority_reaches_steps_at_work_and_finished_ones_that_are_queued_again() -> None:
+    job = rows.planned(rows.accepted(), segments=3)
+    rows.enhance(job, 0)
+    at_work = rows.claimed(job, Kind.SEGMENT, 1)
+    control.prioritise(job.pk, 5)
+    steps.hand_back(at_work, code="", detail="", strike=None, delay_seconds=0)
+    steps.requeue(Job.objects.get(pk=job.pk), Kind.SEGMENT, 0)
+    assert [(step.index, step.priority) for step in steps.due(3)] == [(0, 5), (1, 5), (2, 5)]
+
+
 def test_no_statement_of_a_pass_reads_every_step_there_ever_was(database: str) -> None:
     job = rows.accepted()
     Step.objects.bulk_create(
