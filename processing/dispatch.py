@@ -12,7 +12,7 @@ import time
 
 from amqp.exceptions import AMQPError
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.dispatch import Signal
@@ -21,9 +21,10 @@ from kombu.exceptions import KombuError, OperationalError
 from processing import failures, nudge, pipeline, storage
 from processing.clock import after
 from processing.models import Job
+from processing.state import job as jobs
 from processing.state import step as steps
 from processing.state import turns
-from processing.state.errors import DATABASE_AWAY
+from processing.state.errors import DATABASE_AWAY, JobOpen
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +80,23 @@ def clean_ended_jobs() -> int:
     began = time.monotonic()
     ended = to_clean()
     for job in ended:
-        keep = {key for key in (*job.rendition_keys.values(), job.stills_key, job.plan_key) if key}
-        storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
-        Job.objects.filter(pk=job.pk, seq=job.seq).update(cleaned_at=Now())
+        _clean(job)
         if time.monotonic() - began > CLEANING_SECONDS:
             break  # hints and leases wait; the next pass goes on
     return len(ended)
+
+
+@transaction.atomic
+def _clean(ended: Job) -> None:
+    """Remove a job's working files while its row is locked: a retry finds all of them or none."""
+    try:
+        job = jobs.lock_ended(ended.pk)
+    except (JobOpen, Job.DoesNotExist):
+        return
+    if job.seq == ended.seq:
+        keep = {key for key in (*job.rendition_keys.values(), job.stills_key, job.plan_key) if key}
+        storage.clean_job(job.pk, keep if job.state == Job.State.READY else set())
+        Job.objects.filter(pk=job.pk).update(cleaned_at=Now())
 
 
 def to_clean() -> list[Job]:
@@ -116,6 +128,8 @@ def run(stop: threading.Event) -> None:
             if began - last_housekeeping >= settings.VIDEOPROC_HOUSEKEEPING_SECONDS:
                 last_housekeeping = began
                 housekeeping.send(sender=None)
+                if mended := steps.mend_times():
+                    logger.warning("the database's clock was set back", extra={"steps": mended})
                 storage.sweep(older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS)
             last_pass = began
         except DATABASE_AWAY as exc:

@@ -1,6 +1,6 @@
 """What the end of an attempt means for its job: a fault of the file ends it, a fault of a process is a strike, a full
-disk asks for patience, a damaged segment or doubted times open a new epoch. Invariant: each failure leaves a reason in
-a row.
+disk asks for patience, a damaged segment, a lost file or doubted times open a new epoch. Invariant: each failure leaves
+a reason in a row, and no repair is begun without end.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 
 from processing import nudge
 from processing.media.errors import (
     MediaError,
+    OutputLost,
     ProcessError,
     ProcessStopped,
     SegmentDamaged,
@@ -30,6 +32,8 @@ from processing.state.step import Claim
 
 logger = logging.getLogger(__name__)
 Kind, State = Step.Kind, Job.State
+MOST_REPAIRS = 3
+"""So often one finished file is made again; a storage or a memory that spoils it each time is for the operator."""
 
 
 @transaction.atomic
@@ -37,11 +41,9 @@ def step_failed(claim: Claim, error: MediaError) -> None:
     """Decide what a failure means: of the file, the end; of a process, a strike and a retry; of the disk, patience."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
     facts = {"step": claim.kind, "index": claim.index, "attempt": claim.attempt, "code": error.code}
-    if isinstance(error, SegmentDamaged):
+    if isinstance(error, SegmentDamaged | OutputLost):
         steps.fail(claim, code=error.code, detail=error.detail)
-        jobs.reopen(job, "segment_damaged", to=State.ENHANCING, data=facts | {"segment": error.index})
-        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
-        steps.requeue(job, Kind.SEGMENT, error.index)
+        _repair(job, claim, error, facts)
     elif isinstance(error, TimelineMismatch) and not must_decode_to_plan(job):
         steps.fail(claim, code=error.code, detail=error.detail)
         jobs.reopen(job, "times_doubted", to=State.PROBING, data=facts)
@@ -61,6 +63,28 @@ def step_failed(claim: Claim, error: MediaError) -> None:
         tries = f" (tried {claim.crashes + 1} times)" if isinstance(error, ProcessError) else ""
         _fail(job, error.code, error.detail + tries, retryable=error.retryable)
     transaction.on_commit(nudge.nudge, robust=True)
+
+
+def _repair(job: Job, claim: Claim, error: SegmentDamaged | OutputLost, facts: dict[str, Any]) -> None:
+    """Have a finished file made again that is damaged or gone, in a new epoch; the same one not without end."""
+    which = {"segment": error.index} if isinstance(error, SegmentDamaged) else {"step": claim.kind}
+    retried = job.events.filter(name="retried").aggregate(last=Max("seq"))["last"] or 0
+    earlier = job.events.filter(name=error.code, seq__gt=retried)
+    before = [event for event in earlier if which.items() <= event.data.items()]
+    if len(before) >= MOST_REPAIRS:
+        _fail(job, error.code, f"{error.detail} (made again {len(before)} times)", retryable=error.retryable)
+    elif isinstance(error, SegmentDamaged):
+        jobs.reopen(job, "segment_damaged", to=State.ENHANCING, data=facts | which)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
+        steps.requeue(job, Kind.SEGMENT, error.index)
+    elif claim.kind == Kind.STILLS:
+        jobs.reopen(job, "output_lost", to=State.JOINING, data=facts)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE, Kind.PLAN, Kind.SEGMENT)
+        steps.create(job, Kind.JOIN)
+    else:
+        jobs.reopen(job, "output_lost", to=State.PROBING, data=facts)
+        steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
+        steps.create(job, Kind.PLAN)
 
 
 @transaction.atomic

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
-from processing import nudge
+from processing import nudge, vital
 from processing.live import doorbell
 from processing.models import Job, Worker
 from processing.state import step as steps
@@ -51,7 +51,7 @@ class Leases:
         self._closing = False
         self._draining = False
         self._strays_until = -math.inf
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread = vital.thread(self._run, name="leases")
 
     def start(self, *, layers: tuple[str, ...]) -> None:
         """Begin to beat, and say which layers of the sandbox are active."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
+from processing import vital
 from processing.state.errors import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Nudger:
         self._hint = hint
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="nudger", daemon=True)
+        self._thread = vital.thread(self._run, name="nudger")
         self._thread.start()
 
     def nudge(self) -> None:

@@ -26,6 +26,7 @@ from processing.live import doorbell
 from processing.media.durable import FULL
 from processing.media.errors import (
     MediaError,
+    OutputLost,
     ProcessCrashed,
     ProcessStopped,
     SegmentDamaged,
@@ -67,7 +68,15 @@ class Work:
 
     def plan(self) -> str:
         """Return the path of the job's plan."""
-        return self.read(self.job.plan_key)
+        return self.output(self.job.plan_key)
+
+    def output(self, key: str, *, sha256: str = "") -> str:
+        """Return the path of what an earlier step of the job made; OutputLost where only that is not there."""
+        try:
+            return self.read(key, sha256=sha256)
+        except FileNotFoundError as exc:
+            self.source()  # without that too it is the storage that is away
+            raise OutputLost(f"{key} is missing") from exc
 
     def facts(self) -> str | None:
         """Return the path of what the metadata step read of the source; None where that is no longer there."""
@@ -87,8 +96,8 @@ class Work:
 
         def read(index: int) -> str:
             try:
-                return self.read(keys[index])
-            except FileNotFoundError as exc:
+                return self.output(keys[index])
+            except OutputLost as exc:
                 raise SegmentDamaged(f"segment {index}: its file is missing", index=index) from exc
 
         with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:

@@ -123,7 +123,7 @@ def make_stills(job_id: str, epoch: int) -> None:
         request = media.StillsRequest(
             source=task.source(),
             plan=task.plan(),
-            result=task.read(joined.output, sha256=joined.sha256),
+            result=task.output(joined.output, sha256=joined.sha256),
             output=path,
         )
         stills = task.run("stills", request, Stills)

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
+from processing import vital
+
 logger = logging.getLogger(__name__)
 
 GROUP = "jobs"
@@ -46,7 +48,7 @@ class Doorbell:
         self._lock = threading.Lock()
         self._wake = asyncio.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._thread = vital.thread(self._run, name="doorbell")
         self._thread.start()
 
     def ring(self, ring: Ring) -> None:

@@ -14,6 +14,7 @@ MediaError
 ├── TimelineMismatch              timeline_mismatch: decoder output contradicts the plan; plan again, in index order
 ├── OutputMismatch                output_mismatch: what was written is not what was promised; run the step again
 ├── SegmentDamaged                segment_damaged: a finished segment no longer has its digest
+├── OutputLost                    output_lost: what an earlier step of the job made is no longer there
 ├── StorageFull                   storage_full
 ├── StorageAway                   storage_away
 └── ProcessError                  the media process, not the file
@@ -125,6 +126,13 @@ class SegmentDamaged(MediaError):
     def __init__(self, detail: str, *, index: int = -1) -> None:
         super().__init__(detail)
         self.index = index
+
+
+class OutputLost(MediaError):
+    """What an earlier step of the job made is no longer in the storage, though the source is."""
+
+    code = "output_lost"
+    retryable = True
 
 
 class StorageFull(MediaError):

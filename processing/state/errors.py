@@ -7,10 +7,10 @@ StateError
 └── Fenced           the step belongs to a later attempt by now; the caller's work is void
 """
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
-"""Raised while the database restarts, is out of connections or locked: wait, no work is at fault."""
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+"""Raised while the database restarts, is out of connections, locked or read-only: wait, no work is at fault."""
 
 
 class StateError(Exception):

@@ -238,6 +238,19 @@ def lapsed(limit: int = 200) -> list[Step]:
     return list(Step.objects.filter(state=State.RUNNING, lease_until__lt=Now()).order_by("lease_until")[:limit])
 
 
+def mend_times() -> int:
+    """Mend what only a database's clock that was set back can have written: times too far ahead; return how many."""
+    lease = settings.VIDEOPROC_LEASE_SECONDS
+    delay = settings.VIDEOPROC_BACKOFF_SECONDS * 2**settings.VIDEOPROC_CRASH_STRIKES
+    margin = settings.VIDEOPROC_SEEN_SECONDS
+    queued, running = Step.objects.filter(state=State.QUEUED), Step.objects.filter(state=State.RUNNING)
+    return (
+        running.filter(lease_until__gt=after(lease + margin)).update(lease_until=after(lease))
+        + queued.filter(hinted_at__gt=after(margin)).update(hinted_at=None)
+        + queued.filter(not_before__gt=after(delay + margin)).update(not_before=None)
+    )
+
+
 def expire(step: Step) -> bool:
     """Queue a lapsed step again with a strike for the lost worker; False where its holder was quicker."""
     moved = Step.objects.filter(pk=step.pk, attempt=step.attempt, state=State.RUNNING, lease_until__lt=Now()).update(

@@ -72,7 +72,7 @@ def _published_once(job: dict[str, Any], events: list[dict[str, Any]]) -> Iterat
             yield f"I2 job {job['id']}: {what} happened {times} times in epoch {number}"
 
 
-REOPENED = {"segment_damaged", "times_doubted", "retried"}
+REOPENED = {"segment_damaged", "output_lost", "times_doubted", "retried"}
 ONCE = {"metadata_extracted", "diagnosed", "planned", "segment_enhanced", "joining_started", "joined", "stills_made"}
 """What one epoch can do only once."""
 

@@ -99,5 +99,5 @@ class Watcher:
             followed.percent = 0.0
 
 
-REOPENED = {"segment_damaged", "times_doubted", "retried"}
+REOPENED = {"segment_damaged", "output_lost", "times_doubted", "retried"}
 """Events that begin a new epoch, in which progress may start lower."""

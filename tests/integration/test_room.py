@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 from typing import cast
 
@@ -10,9 +12,9 @@ from django.db import connection
 from pytest_django import Settings
 
 from processing import pipeline, progress, storage
-from processing.media.errors import SegmentDamaged
+from processing.media.errors import OutputLost, SegmentDamaged
 from processing.media.process.launcher import MediaProcesses
-from processing.models import Step
+from processing.models import Job, Step
 from processing.supervisor import Supervisor, Work
 from tests import rows
 from videoproc import environment
@@ -82,16 +84,22 @@ def test_a_storage_that_is_away_is_a_reason_to_wait(
     assert Step.objects.get(job=job, kind=Step.Kind.SEGMENT).error_code == "storage_away"
 
 
-def test_a_source_that_is_not_there_waits_and_a_segment_that_is_not_is_made_again(
+def test_a_lost_output_is_made_again_but_without_the_source_it_is_the_storage_that_is_away(
     database: str, supervisor: Supervisor, settings: Settings
 ) -> None:
     settings.VIDEOPROC_FREE_BYTES = 0
     job = rows.accepted()
+    source = storage.stage(job.source_key)
+    source.touch()
+    Job.objects.filter(pk=job.pk).update(source_sha256=hashlib.sha256(b"").hexdigest(), plan_key="jobs/none/plan.json")
 
     def read(work: Work) -> None:
         with pytest.raises(SegmentDamaged, match="segment 0"):
             work.segments(["jobs/none/1/segment.mp4"])
-        work.source()
+        with pytest.raises(OutputLost, match=re.escape("plan.json is missing")):
+            work.plan()
+        source.unlink()
+        work.plan()
 
     supervisor.perform(str(job.pk), job.epoch, Step.Kind.METADATA, read)
     step = Step.objects.get(job=job)

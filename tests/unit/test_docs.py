@@ -205,8 +205,8 @@ def test_the_pictures_of_the_documentation_are_small() -> None:
 
 def job_only() -> set[str]:
     """Return the codes of media errors that no upload can be answered with: they come up later, in the job's work."""
-    later = {"timeline_mismatch", "output_mismatch", "segment_damaged", "media_error", "source_error", "process_error"}
-    return later | {"bad_request"}
+    later = {"timeline_mismatch", "output_mismatch", "segment_damaged", "output_lost"}
+    return later | {"media_error", "source_error", "process_error", "bad_request"}
 
 
 def test_the_presets_figures_are_the_codes() -> None:

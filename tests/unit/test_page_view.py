@@ -57,6 +57,6 @@ def leaves(kind: type[MediaError]) -> set[str]:
 def test_the_page_has_a_sentence_for_each_state_and_each_failure_of_a_file() -> None:
     for state in Job.State.values:
         assert f"  {state}: " in WORDS or f" {state}: " in WORDS
-    handed_on = {"timeline_mismatch", "output_mismatch", "segment_damaged", "process_stopped"}
+    handed_on = {"timeline_mismatch", "output_mismatch", "process_stopped"}
     for code in (leaves(MediaError) | RESOURCE_CODES) - handed_on:
         assert f"  {code}: " in WORDS, code

@@ -15,7 +15,8 @@ const EVENTS = {
   planned: "Plan made", segment_enhanced: "Segment enhanced", joining_started: "All segments enhanced",
   joined: "Picture and sound joined", stills_made: "Stills made", published: "Ready", failed: "Failed",
   cancelled: "Cancelled", step_failed: "A step failed and is tried again", step_lost: "A worker was lost; its step runs again",
-  step_handed_back: "A step waits to be continued", segment_damaged: "A segment was damaged; it runs again", times_doubted: "The times were not as expected; planned again",
+  step_handed_back: "A step waits to be continued", segment_damaged: "A segment was damaged; it runs again",
+  output_lost: "A file was lost; it is made again", times_doubted: "The times were not as expected; planned again",
   paused: "Paused", resumed: "Resumed", prioritised: "Moved in the queue", retried: "Taken up again",
 };
 
@@ -45,6 +46,8 @@ const ERRORS = {
   not_authenticated: "Please sign in first.",
   worker_lost: "The work was lost again and again. Please try again.",
   process_crashed: "Reading this file crashed the process that tried. The file may be damaged.",
+  segment_damaged: "What was finished was spoilt each time it was kept. The operator has to look at the storage.",
+  output_lost: "What was finished was gone each time it was needed. The operator has to look at the storage.",
   process_stalled: "The work on this file stopped moving. The file may be damaged.",
   network: "The server could not be reached. Please check the connection and try again.",
 };

@@ -1,0 +1,122 @@
+"""What was finished and is gone or spoilt is made again, and not without end; nobody deletes what a retry keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+
+from processing import control, dispatch, failures, pipeline, storage
+from processing.clock import after
+from processing.failures import MOST_REPAIRS
+from processing.media.errors import OutputLost, SegmentDamaged
+from processing.models import Job, Step
+from processing.state import step as steps
+from processing.state.errors import DATABASE_AWAY
+from tests import rows
+
+Kind = Step.Kind
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def finished(job: Job, segments: Iterable[int]) -> Job:
+    """Enhance these segments of a job."""
+    for index in segments:
+        rows.enhance(job, index)
+    job.refresh_from_db()
+    return job
+
+
+def test_a_segment_that_is_spoilt_each_time_ends_its_job_and_a_retry_begins_anew() -> None:
+    job = finished(rows.planned(rows.accepted(), segments=2), range(2))
+    damages = 0
+    for index in (1, 0, 1, 1):
+        damages += index == 1
+        failures.step_failed(rows.claimed(job, Kind.JOIN), SegmentDamaged(f"segment {index}: digest", index=index))
+        job = finished(job, [index])
+        assert (job.state, damages) == (Job.State.JOINING, damages)
+    assert damages == MOST_REPAIRS
+    failures.step_failed(rows.claimed(job, Kind.JOIN), SegmentDamaged("segment 1: digest", index=1))
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.error_retryable) == (Job.State.FAILED, "segment_damaged", True)
+    assert "made again 3 times" in job.error_detail
+    control.retry(job.pk)
+    failures.step_failed(rows.claimed(job, Kind.JOIN), SegmentDamaged("segment 1: digest", index=1))
+    assert finished(job, [1]).state == Job.State.JOINING
+
+
+def test_a_plan_that_is_gone_is_made_again_and_again_only_so_often() -> None:
+    job = rows.planned(rows.accepted(), segments=2)
+    for number in range(MOST_REPAIRS):
+        failures.step_failed(rows.claimed(job, Kind.SEGMENT, 0), OutputLost("plan.json is missing"))
+        job.refresh_from_db()
+        assert (job.state, job.epoch) == (Job.State.PROBING, number + 2)
+        assert [step.kind for step in steps.due(10)] == [Kind.PLAN]
+        pipeline.planned(rows.claimed(job, Kind.PLAN), rows.plan_of(segments=2), f"plan-{number}.json")
+    failures.step_failed(rows.claimed(job, Kind.SEGMENT, 0), OutputLost("plan.json is missing"))
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (Job.State.FAILED, "output_lost")
+
+
+def test_a_joined_file_that_is_gone_is_joined_again_from_its_segments() -> None:
+    job = finished(rows.planned(rows.accepted(), segments=2), range(2))
+    pipeline.joined(rows.claimed(job, Kind.JOIN), rows.receipt(), "joined.mp4")
+    failures.step_failed(rows.claimed(job, Kind.STILLS), OutputLost("joined.mp4 is missing"))
+    job.refresh_from_db()
+    assert job.state == Job.State.JOINING
+    assert [step.kind for step in steps.due(10)] == [Kind.JOIN]
+    assert job.steps.filter(epoch=job.epoch, kind=Kind.SEGMENT, state="done").count() == 2
+
+
+def test_a_retry_beside_a_late_clean_up_finds_all_working_files_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = finished(rows.planned(rows.accepted(), segments=2), [0])
+    control.cancel(job.pk)
+    Job.objects.update(ended_at=after(-2 * 24 * 3600))
+    kept = storage.stage(f"jobs/{job.pk}/1/plan-00000-1.json")
+    kept.touch()
+    chosen = dispatch.to_clean()
+    control.retry(job.pk)  # by its owner, between the dispatcher's look and its deletion
+    monkeypatch.setattr(dispatch, "to_clean", lambda: chosen)
+    dispatch.clean_ended_jobs()
+    job.refresh_from_db()
+    assert kept.exists()
+    assert (job.state, job.cleaned_at) == (Job.State.ENHANCING, None)
+    control.cancel(job.pk)
+    Job.objects.update(ended_at=after(-2 * 24 * 3600))
+    monkeypatch.undo()
+    dispatch.clean_ended_jobs()
+    job.refresh_from_db()
+    assert not kept.exists()
+    assert job.cleaned_at is not None
+
+
+def test_a_clock_of_the_database_that_was_set_back_holds_nothing_up() -> None:
+    job = rows.planned(rows.accepted(), segments=3)
+    rows.claimed(job, Kind.SEGMENT, 0)
+    list(steps.hint(1, {job.owner_id: 0}))
+    segments = Step.objects.filter(job=job, kind=Kind.SEGMENT)
+    segments.filter(index=2).update(not_before=after(1))
+    assert steps.mend_times() == 0
+    hour = timedelta(hours=1)
+    segments.update(
+        lease_until=F("lease_until") + hour, hinted_at=F("hinted_at") + hour, not_before=F("not_before") + hour
+    )
+    assert (steps.due(10), steps.mend_times(), steps.mend_times()) == ([], 3, 0)
+    assert [step.index for step in steps.due(10)] == [1, 2]
+    assert segments.filter(state="running", lease_until__range=(Now(), after(13))).count() == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_database_that_takes_no_writes_is_away() -> None:
+    rows.accepted()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        try:
+            with pytest.raises(DATABASE_AWAY):
+                steps.forget_hints()
+        finally:
+            cursor.execute("SET default_transaction_read_only = off")
