@@ -6,11 +6,11 @@ found by its stamp, and equal files and plan give equal stills.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 
@@ -177,7 +177,10 @@ def _at_keyframes(found: _Footage, most: int, normaliser: Normaliser) -> Iterato
     """Yield stamps and planes of keyframes spread evenly; the first picture alone where seeking leads nowhere."""
     seen = False
     for index in evenly(len(found.keyframes), most):
-        for pts, planes in islice(_from(found, found.keyframes[index], normaliser), 1):
+        keyframe = found.keyframes[index]
+        alone = _from(found, keyframe, normaliser, wanted=(keyframe,))
+        # A recovery point gives no picture by itself.
+        for pts, planes in islice(chain(alone, _from(found, keyframe, normaliser)), 1):
             seen = True
             yield pts, planes
     if not seen:
@@ -283,10 +286,16 @@ def _ms(count: int, time_base: Fraction) -> int:
     return round(count * time_base * 1000)
 
 
-def _from(found: _Footage, pts: int, normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
-    """Yield stamps and planes of the result from the last keyframe at or before `pts` on."""
+def _from(
+    found: _Footage, pts: int, normaliser: Normaliser, *, wanted: Collection[int] = ()
+) -> Iterator[tuple[int, Planes]]:
+    """Yield stamps and planes of the result from the last keyframe at or before `pts` on.
+
+    With `wanted` nothing is decoded beyond the packets with these stamps.
+    """
     seek_pts = max((keyframe for keyframe in found.keyframes if keyframe <= pts), default=None)
-    with closing(raw_frames(found.path, found.stream_index, DecodeTally(), seek_pts=seek_pts)) as frames:
+    decoded = raw_frames(found.path, found.stream_index, DecodeTally(), seek_pts=seek_pts, wanted=wanted)
+    with closing(decoded) as frames:
         for frame in frames:
             if frame.pts is not None:
                 yield frame.pts, normaliser.planes(frame)
