@@ -22,6 +22,21 @@ from django.conf import settings
 CONTROL, SEGMENTS = "videoproc.control.v1", "videoproc.segments.v1"
 QUORUM = {"x-queue-type": "quorum"}
 
+# A publish counts once the broker confirmed it, and a blocked broker blocks nobody for ever.
+RABBITMQ = {"confirm_publish": True, "confirm_timeout": 5.0, "read_timeout": 10, "write_timeout": 10}
+
+
+def valkey(*, slots: int) -> dict[str, object]:
+    """Return the options of the embedded mode's broker for a worker of so many slots."""
+    return {
+        # Leases bring work back, so the broker's own redelivery stays out of the way.
+        "visibility_timeout": 24 * 3600,
+        "socket_keepalive": True,
+        # Slots acknowledge side by side; for one that found no connection no message would ever come again.
+        "max_connections": slots + 10,
+    }
+
+
 app = Celery("videoproc")
 app.conf.update(
     broker_url=settings.VIDEOPROC_BROKER_URL,
@@ -29,17 +44,9 @@ app.conf.update(
     broker_connection_max_retries=None,
     # RabbitMQ closes the channel of a step that takes longer than its consumer timeout: that must not end the worker.
     broker_channel_error_retry=True,
-    broker_transport_options={
-        # RabbitMQ: a publish counts once the broker confirmed it, and a blocked broker blocks nobody for ever.
-        "confirm_publish": True,
-        "confirm_timeout": 5.0,
-        "read_timeout": 10,
-        "write_timeout": 10,
-        # Valkey: leases bring work back, so the broker's own redelivery stays out of the way.
-        "visibility_timeout": 24 * 3600,
-    }
+    broker_transport_options=RABBITMQ
     if settings.VIDEOPROC_BROKER_URL.startswith("amqp")
-    else {"visibility_timeout": 24 * 3600, "socket_keepalive": True},
+    else valkey(slots=settings.VIDEOPROC_WORKER_SLOTS),
     task_queues=[Queue(name, queue_arguments=QUORUM) for name in (CONTROL, SEGMENTS)],
     task_default_queue=CONTROL,
     task_default_exchange="",

@@ -32,6 +32,7 @@ from processing.media.errors import (
     SegmentDamaged,
     StorageAway,
     StorageFull,
+    Unforeseen,
 )
 from processing.media.process.launcher import MediaProcesses
 from processing.media.process.limits import limits_for
@@ -246,6 +247,9 @@ def _carry_out(task: Work, work: Callable[[Work], None]) -> str:
         outcome = f"left to its lease: {exc}"
     except OSError as exc:
         outcome = _failed(task.claim, _storage_trouble(exc))
+    except Exception as exc:  # left to its lease it would be told as ten lost workers
+        logger.exception("step ended by an error that nobody foresaw", extra={"job": task.claim.job_id})
+        outcome = _failed(task.claim, Unforeseen(repr(exc)))
     else:
         return "done"
     task.discard()

@@ -17,6 +17,7 @@ MediaError
 ├── OutputLost                    output_lost: what an earlier step of the job made is no longer there
 ├── StorageFull                   storage_full
 ├── StorageAway                   storage_away
+├── Unforeseen                    internal_error: an error of our own that nobody foresaw
 └── ProcessError                  the media process, not the file
     ├── ProcessCrashed            process_crashed: it died by a signal or without an answer
     ├── ProcessStalled            process_stalled: no progress within the stall limit
@@ -146,6 +147,13 @@ class StorageAway(MediaError):
     """The storage does not answer, refuses to serve us, or lacks a file that it must have."""
 
     code = "storage_away"
+    retryable = True
+
+
+class Unforeseen(MediaError):
+    """An error of our own code, or a row that it cannot read; the file may or may not be the cause."""
+
+    code = "internal_error"
     retryable = True
 
 

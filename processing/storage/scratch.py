@@ -47,9 +47,8 @@ class Scratch:
         self._copies: dict[str, Copy] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
+        self._root = root
         self.folder = _own_folder(root)
-        # Where the process is killed instead, the next one to begin does this.
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
 
     def staged(self, key: str) -> Path:
         """Return where the file or folder of a key is written."""
@@ -92,8 +91,14 @@ class Scratch:
                 copy.used = next(self._numbers)
 
     def free_bytes(self) -> int:
-        """Return what is free on its disk, copies that nobody uses counted as free: they go when room is wanted."""
+        """Return what is free on its disk, copies that nobody uses counted as free: they go when room is wanted.
+
+        Asked before each step; where somebody removed the folder, it is made anew.
+        """
         with self._lock:
+            if not self.folder.is_dir():
+                self._copies.clear()
+                self.folder = _own_folder(self._root)
             idle = sum(copy.size_bytes for copy in self._copies.values() if copy.is_whole and not copy.users)
         return shutil.disk_usage(self.folder).free + idle
 
@@ -107,6 +112,8 @@ class Scratch:
         while True:
             with self._lock:
                 copy = self._copies.get(key)
+                if copy is not None and copy.is_whole and not copy.path.exists():
+                    copy = None  # somebody removed it; those who have it open read on
                 mine = copy is None
                 if copy is None:
                     # The file lies alone in its folder: what it may name as a neighbour is not there.
@@ -133,7 +140,8 @@ class Scratch:
         finally:
             if not copy.is_whole:
                 with self._lock:
-                    del self._copies[key]
+                    if self._copies.get(key) is copy:
+                        del self._copies[key]
                 shutil.rmtree(copy.path.parent, ignore_errors=True)
             copy.ready.set()
 
@@ -173,6 +181,8 @@ def _own_folder(root: Path) -> Path:
         own = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         held = os.open(own / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(held, fcntl.LOCK_EX)
+    # Where the process is killed instead, the next one to begin does this.
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
     return own
 
 

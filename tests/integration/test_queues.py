@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import redis
 from celery import Celery
-from kombu import Connection, Producer, Queue
+from kombu import Connection, Consumer, Message, Producer, Queue
 
 from celery_app import app as project
+from celery_app import valkey as options
 from processing.pipeline import TASKS
 from processing.queues import remove_dead
 from tests.door import eventually
@@ -44,3 +47,28 @@ def test_hints_arrive_after_the_broker_of_the_embedded_mode_was_wiped(valkey: Va
                 project.signature(task, args=[str(uuid4()), 1], immutable=True).apply_async(connection=connection)
             assert sum(client.llen(queue.name) for queue in project.conf.task_queues) == len(TASKS)
             client.flushdb()
+
+
+def test_all_slots_of_a_large_worker_may_acknowledge_at_once(valkey: Valkey) -> None:
+    """One that found no connection would keep its credit, and so a slot, for ever."""
+    slots = 32
+    broker = valkey.broker_url.replace("virtual_host=0", "virtual_host=6")
+    taken: list[Message] = []
+    with Connection(broker, transport_options=options(slots=slots)) as connection:
+        channel = connection.channel()
+        with Consumer(channel, [Queue("full")], on_message=taken.append, prefetch_count=slots):
+            for _ in range(slots):
+                Producer(channel).publish("hint", routing_key="full")
+            while len(taken) < slots:
+                connection.drain_events(timeout=10)
+            together = threading.Barrier(slots)
+
+            def acknowledge(message: Message) -> None:
+                together.wait(timeout=30)
+                message.ack()
+
+            with ThreadPoolExecutor(slots) as pool:
+                list(pool.map(acknowledge, taken))
+            Producer(channel).publish("another", routing_key="full")
+            connection.drain_events(timeout=10)
+        assert len(taken) == slots + 1

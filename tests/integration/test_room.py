@@ -106,6 +106,25 @@ def test_a_lost_output_is_made_again_but_without_the_source_it_is_the_storage_th
     assert (step.state, step.error_code, step.crashes) == ("queued", "storage_away", 0)
 
 
+def test_an_error_that_nobody_foresaw_is_a_strike_with_its_reason(
+    database: str, supervisor: Supervisor, settings: Settings
+) -> None:
+    settings.VIDEOPROC_FREE_BYTES = 0
+    job = rows.accepted()
+
+    def stumble(work: Work) -> None:
+        raise LookupError("no such row")
+
+    for crashes in (1, 2, 2):
+        supervisor.perform(str(job.pk), job.epoch, Step.Kind.METADATA, stumble)
+        step = Step.objects.get(job=job)
+        assert (step.crashes, step.losses, step.error_code) == (crashes, 0, "internal_error")
+        Step.objects.update(not_before=None)
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (Job.State.FAILED, "internal_error")
+    assert job.error_detail == "LookupError('no such row')"
+
+
 @pytest.mark.parametrize(
     ("memory", "cpu", "slots"),
     [("max", "max 100000", 4), (str(3 * GIBIBYTE), "max 100000", 3), ("max", "150000 100000", 2), ("1000", "max", 1)],

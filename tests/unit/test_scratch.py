@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,3 +179,18 @@ def test_unstaging_leaves_nothing(tmp_path: Path) -> None:
     scratch.unstage("jobs/a/1/stills")
     scratch.unstage("jobs/a/1/stills")
     assert [entry.name for entry in scratch.folder.iterdir()] == ["lock"]
+
+
+def test_what_somebody_removed_is_fetched_again_and_the_folder_made_anew(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, cap_bytes=100)
+    with scratch.copy("sources/a", 3, writing(b"one"), None) as first:
+        first.unlink()
+        with scratch.copy("sources/a", 3, writing(b"two"), None) as second:
+            assert second.read_bytes() == b"two"
+    with scratch.copy("sources/a", 3, never, None) as third:
+        assert third == second
+    shutil.rmtree(scratch.folder)
+    assert scratch.free_bytes() > 0
+    with scratch.copy("sources/a", 3, writing(b"new"), None) as copy:
+        assert copy.read_bytes() == b"new"
+    assert copy.is_relative_to(scratch.folder)
