@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.installation import ROOT, Parts, Program, dispatcher, installation, processes, web, worker
 from benchmarks.senders import Door, door, ended, seconds_to_ready, send_all
 from benchmarks.timelines import Timeline, timeline
+from processing.media.durable import sha256_of
 from tests.clips import make_clip
 from videoproc.servers import ports
 
@@ -35,6 +36,7 @@ SIGMA = 6.0
 CRF = 23
 """With this noise some 17 Mbit/s at 1080p, as phones write."""
 SHORT_SECONDS = 2
+ALONE = "alone.mp4"
 NAMES = ("whole", "two", "short")
 
 
@@ -95,6 +97,8 @@ def whole(bench: Bench, *, seconds: float, slots: int, repeats: int) -> None:
         with _running(bench, worker("w0", slots=slots), slots=slots) as (entrance, check):
             sent = entrance.send(clip.name, clip)
             (job,) = ended([sent], check)
+        if job.receipt is None or job.receipt["sha256"] != sha256_of(bench.folder / ALONE):
+            raise SystemExit("the service and the engine alone gave different files: their times cannot be compared")
         lines.append(timeline(sent, job))
         ratios.append(lines[-1].whole_seconds / alone)
         print(
@@ -109,7 +113,7 @@ def whole(bench: Bench, *, seconds: float, slots: int, repeats: int) -> None:
 def _engine_alone(clip: Path, folder: Path) -> tuple[float, float]:
     """Return the wall time of `manage.py enhance`, and what of it remains once the interpreter has started."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VIDEOPROC_")}
-    words = [sys.executable, ROOT / "manage.py", "enhance", clip, folder / "alone.mp4", "--overwrite", "--json"]
+    words = [sys.executable, ROOT / "manage.py", "enhance", clip, folder / ALONE, "--overwrite", "--json"]
     began = time.perf_counter()
     done = subprocess.run(
         words, env=kept | {"VIDEOPROC_DATA_DIR": str(folder / "alone")}, check=True, stdout=subprocess.PIPE
