@@ -128,6 +128,7 @@ def run(stop: threading.Event) -> None:
             if began - last_housekeeping >= settings.VIDEOPROC_HOUSEKEEPING_SECONDS:
                 last_housekeeping = began
                 housekeeping.send(sender=None)
+                failures.deadlines_passed()
                 if mended := steps.mend_times():
                     logger.warning("the database's clock was set back", extra={"steps": mended})
                 storage.sweep(older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS)

@@ -10,9 +10,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 
 from processing import nudge
+from processing.clock import after
 from processing.media.errors import (
     MediaError,
     OutputLost,
@@ -32,6 +33,9 @@ from processing.state.step import Claim
 
 logger = logging.getLogger(__name__)
 Kind, State = Step.Kind, Job.State
+LATELY_SECONDS = 300.0
+"""A step that is tried again and again was put off so lately."""
+BATCH = 50
 MOST_REPAIRS = 3
 """So often one finished file is made again; a storage or a memory that spoils it each time is for the operator."""
 
@@ -122,6 +126,34 @@ def system_ended() -> int:
         detail = f"{step.kind} {step.index}: the whole system ended {most} times while it ran"
         _fail(job, "worker_lost", detail, retryable=True)
     return len(released)
+
+
+def deadlines_passed() -> int:
+    """End the jobs to which nothing happened for too long while a step of theirs was tried in vain; return how many.
+
+    A step that only waits for its turn has no deadline, nor has one that nobody is there to try.
+    """
+    tried = Step.objects.filter(
+        job=OuterRef("pk"), state=Step.State.QUEUED, not_before__gt=after(-LATELY_SECONDS)
+    ).exclude(error_code="")
+    still = Job.objects.filter(
+        Exists(tried), ended_at__isnull=True, updated_at__lt=after(-settings.VIDEOPROC_DEADLINE_SECONDS)
+    )
+    return sum(_end_overdue(job) for job in still[:BATCH])
+
+
+@transaction.atomic
+def _end_overdue(job: Job) -> bool:
+    try:
+        locked = jobs.lock(job.pk, epoch=job.epoch)
+    except JobClosed:
+        return False
+    step = locked.steps.filter(epoch=job.epoch, state=Step.State.QUEUED).exclude(error_code="").first()
+    if locked.seq != job.seq or step is None:
+        return False
+    detail = f"{step.error_code} for {settings.VIDEOPROC_DEADLINE_SECONDS:g} s: {step.error_detail}"
+    _fail(locked, "deadline_passed", detail, retryable=True)
+    return True
 
 
 def _fail(job: Job, code: str, detail: str, *, retryable: bool) -> None:

@@ -204,6 +204,8 @@ VIDEOPROC_RETRY_SECONDS = number("VIDEOPROC_RETRY_SECONDS", 24 * 3600.0, least=0
 VIDEOPROC_DRAIN_SECONDS = number("VIDEOPROC_DRAIN_SECONDS", 2.0, least=0.1)
 VIDEOPROC_PATIENCE_SECONDS = number("VIDEOPROC_PATIENCE_SECONDS", 600.0, least=0)
 """How long finished work waits in a worker for a database or a storage that is away."""
+VIDEOPROC_DEADLINE_SECONDS = number("VIDEOPROC_DEADLINE_SECONDS", 7 * 24 * 3600.0, least=1)
+"""How long nothing may happen to a job whose step is tried again and again, before it ends with the reason."""
 VIDEOPROC_STALL_SECONDS = number("VIDEOPROC_STALL_SECONDS", 120.0, least=1)
 VIDEOPROC_STEP_SECONDS = number("VIDEOPROC_STEP_SECONDS", 6 * 3600.0, least=1)
 VIDEOPROC_CRASH_STRIKES = integer("VIDEOPROC_CRASH_STRIKES", 3, least=1)

@@ -120,3 +120,18 @@ def test_a_database_that_takes_no_writes_is_away() -> None:
                 steps.forget_hints()
         finally:
             cursor.execute("SET default_transaction_read_only = off")
+
+
+def test_a_job_ends_where_what_it_needs_is_away_for_too_long_and_not_for_waiting_alone() -> None:
+    away, waiting, lively, paused = (rows.accepted() for _ in range(4))
+    for job in (away, lively, paused):
+        steps.put_off(job.pk, 1, Kind.METADATA, 0, code="storage_away", detail="no such bucket", delay_seconds=2)
+    Job.objects.exclude(pk=lively.pk).update(updated_at=after(-8 * 24 * 3600))
+    control.pause(paused.pk)
+    Step.objects.filter(job=waiting).update(error_code="worker_lost")  # once, long ago; now it waits for its turn
+    assert failures.deadlines_passed() == 1
+    assert failures.deadlines_passed() == 0
+    away.refresh_from_db()
+    assert (away.state, away.error_code, away.error_retryable) == (Job.State.FAILED, "deadline_passed", True)
+    assert away.error_detail == "storage_away for 604800 s: no such bucket"
+    assert control.retry(away.pk).state == Job.State.QUEUED

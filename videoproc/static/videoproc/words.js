@@ -46,6 +46,7 @@ const ERRORS = {
   not_authenticated: "Please sign in first.",
   worker_lost: "The work was lost again and again. Please try again.",
   internal_error: "Something went wrong on the server, again and again. The operator will find it in the log.",
+  deadline_passed: "What the work needs was away for too long. The operator has to look at it; then it can be tried again.",
   process_crashed: "Reading this file crashed the process that tried. The file may be damaged.",
   segment_damaged: "What was finished was spoilt each time it was kept. The operator has to look at the storage.",
   output_lost: "What was finished was gone each time it was needed. The operator has to look at the storage.",
