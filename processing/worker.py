@@ -30,8 +30,6 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError, RecursionError,
 """What Celery raises over headers of wrong types. A hint lost by mistake comes again; a lost worker does not."""
 EVENTS_SECONDS = 0.25
 """What happens to tasks within this time is told to flower in one message."""
-FAILED_STARTS = 2
-"""After so many connections on which consuming never began, the queues themselves are looked at."""
 
 
 class ImpatientConsumer(Consumer):
@@ -43,13 +41,13 @@ class ImpatientConsumer(Consumer):
         default_steps = [step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")]
 
     first_connection_attempt: bool
-    _failed_starts = 0
+    _consuming = False
     _events_wait = False
 
     def on_ready(self) -> None:
         """Note that messages come."""
         super().on_ready()
-        self._failed_starts = 0
+        self._consuming = True
         self._events_wait = False
         if self.event_dispatcher:
             self.event_dispatcher.buffer_limit = sys.maxsize  # or a step's thread would write to the loop's connection
@@ -95,12 +93,11 @@ class ImpatientConsumer(Consumer):
         return take
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Let go of a lost connection; where none gets as far as consuming, remove the queues that are the cause."""
+        """Let go of a lost connection; where none gets as far as consuming, look at the queues for the cause."""
         super().on_connection_error_after_connected(exc)
-        self._failed_starts += 1
-        if self._failed_starts > FAILED_STARTS:
-            self._failed_starts = 0
-            queues.remove_dead(self.app)
+        was_consuming, self._consuming = self._consuming, False
+        if isinstance(exc, TimeoutError) and not was_consuming:
+            queues.renew_dead(self.app)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once the broker answers."""

@@ -22,10 +22,13 @@ from videoproc.servers.postgres import PostgreSQL
 from videoproc.servers.process import Command, start
 from videoproc.servers.redis import Redis
 
-LEASE_SECONDS, HINT_SECONDS, STALL_SECONDS, ABANDONED_SECONDS = 4.0, 6.0, 5.0, 30.0
+LEASE_SECONDS, RENEW_SECONDS, HINT_SECONDS, STALL_SECONDS, ABANDONED_SECONDS = 4.0, 1.0, 6.0, 5.0, 30.0
+SLACK_SECONDS = 3.0
+"""What is promised beyond a lease or a stall limit: of the 15 s in which a killed worker's segment runs again, 12 are
+the lease."""
 SHORT = {
     "VIDEOPROC_LEASE_SECONDS": str(LEASE_SECONDS),
-    "VIDEOPROC_RENEW_SECONDS": "1",
+    "VIDEOPROC_RENEW_SECONDS": str(RENEW_SECONDS),
     "VIDEOPROC_BEAT_SECONDS": "0.25",
     "VIDEOPROC_SEEN_SECONDS": "4",
     "VIDEOPROC_DISPATCH_SECONDS": "0.3",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.campaign import Campaign
 from tests.faults.system import LEASE_SECONDS, Faulty, FaultyServer, Waiting
-from tests.faults.test_processes import attempt_of, working_on
+from tests.faults.work import attempt_of, working_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 Begin = Callable[[Faulty], Campaign]

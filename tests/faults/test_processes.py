@@ -1,4 +1,4 @@
-"""Rows 1, 2, 4, 5, 17 to 21: what happens to processes of ours, by signal, in the middle of work."""
+"""Rows 1, 2, 4, 5, 16 to 19, 21: what happens to processes of ours, by signal, in the middle of work."""
 
 from __future__ import annotations
 
@@ -15,39 +15,23 @@ import pytest
 
 from tests.acceptance.system import orphans
 from tests.faults.campaign import Campaign
-from tests.faults.system import LEASE_SECONDS, STALL_SECONDS, Faulty, FaultyServer, Waiting, media_processes
+from tests.faults.system import (
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    SLACK_SECONDS,
+    STALL_SECONDS,
+    Faulty,
+    FaultyServer,
+    Waiting,
+    media_processes,
+)
+from tests.faults.work import attempt_of, caught, is_done, redone, working_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 Begin = Callable[[Faulty], Campaign]
 Figures = Callable[..., None]
-
-
-def working_on(system: Faulty, job_id: str, *, operation: str = "segment", share: float = 0.0) -> tuple[int, str]:
-    """Wait until a media process is at work on a job and `share` (0 to 1) of its frames are done; its id and key."""
-    waiting = Waiting(60, f"a media process on {job_id}")
-    while True:
-        far = {
-            f"{step['kind']}-{step['number']:05d}-{step['attempt']}"
-            for step in system.rows.steps(job_id)
-            if step["state"] == "running" and step["frames_done"] >= share * (step["frames"] or 0)
-        }
-        for pid, key in media_processes(system, operation=operation).items():
-            if key.startswith(job_id) and Path(key).stem in far:
-                return pid, key
-        waiting.again(0.01)
-
-
-def redone(system: Faulty, file_id: str) -> int:
-    """Return how many attempts of segments came to nothing."""
-    steps = system.rows.steps(system.rows.job_of(file_id)["id"])
-    return sum(step["attempt"] - 1 for step in steps if step["kind"] == "segment")
-
-
-def attempt_of(system: Faulty, key: str) -> int:
-    """Return the newest attempt of the step that writes to a key `job/epoch/kind-index-attempt`."""
-    job_id, _, name = key.split("/")
-    kind, number, _ = Path(name).stem.split("-")
-    return max(s["attempt"] for s in system.rows.steps(job_id) if (s["kind"], s["number"]) == (kind, int(number)))
+AGAIN_SECONDS = 15.0
+"""In which a segment runs again, the start of another worker included."""
 
 
 def quiet_run(campaign: Campaign, *clips: Path) -> None:
@@ -63,19 +47,31 @@ def test_row_01_media_process_killed(faulty: Faulty, campaign: Begin, long: Path
     quiet_run(run, long)
     again: list[float] = []
     for share in (0.1, 0.5, 0.9):
-        file_id = run.upload(long)
-        job_id = run.system.rows.job_of(file_id)["id"]
-        pid, key = working_on(faulty, job_id, share=share)
-        attempt = attempt_of(faulty, key)
-        os.kill(pid, signal.SIGKILL)
-        waiting = Waiting(LEASE_SECONDS + 5, "the segment again")
-        while attempt_of(faulty, key) == attempt:
-            waiting.again()
-        again.append(waiting.passed_seconds)
-        run.wait(file_id, "ready", seconds=90)
-        assert redone(faulty, file_id) <= 1
+        while (seconds := killed_and_done_again(run, long, share=share)) is None:
+            continue  # it had handed over its result a moment before
+        again.append(seconds)
     run.finish()
     figures(again_after_s=max(again))
+    assert max(again) < LEASE_SECONDS + SLACK_SECONDS
+
+
+def killed_and_done_again(run: Campaign, clip: Path, *, share: float) -> float | None:
+    """Kill a media process at `share` of a segment; the seconds until that runs again, None where it was done."""
+    file_id, pid, key = caught(run, clip, share=share)
+    attempt = attempt_of(run.system, key)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    waiting = Waiting(30, "the segment again, or its end")
+    while attempt_of(run.system, key) == attempt:
+        if is_done(run.system, key):
+            return None
+        waiting.again()
+    seconds = waiting.passed_seconds
+    run.wait(file_id, "ready", seconds=90)
+    assert redone(run.system, file_id) == 1, "nothing but what was killed"
+    return seconds
 
 
 @pytest.mark.fast
@@ -93,15 +89,25 @@ def test_row_02_worker_killed(faulty: Faulty, campaign: Begin, long: Path, figur
     waiting = Waiting(2, "the end of the worker's children")
     while orphans(pids):
         waiting.again()
+    waiting = Waiting(30, "the segment again")
     if isinstance(faulty, FaultyServer):
         faulty.run("worker")
-    waiting = Waiting(LEASE_SECONDS + 15, "the segment again")
+    while lost(faulty, job_id) < held and attempt_of(faulty, key) == attempt:
+        waiting.again()
+    lapsed = waiting.passed_seconds
     while attempt_of(faulty, key) == attempt:
         waiting.again()
     again = waiting.passed_seconds
     run.finish()
-    assert redone(faulty, file_id) <= held <= 2, "at most what was in work is lost"
-    figures(again_after_s=again, redone=redone(faulty, file_id))
+    assert lapsed < LEASE_SECONDS + SLACK_SECONDS
+    assert again < AGAIN_SECONDS
+    assert 1 <= redone(faulty, file_id) <= held <= 2, "at most what was in work is lost"
+    figures(lapsed_after_s=lapsed, again_after_s=again, redone=redone(faulty, file_id))
+
+
+def lost(system: Faulty, job_id: str) -> int:
+    """Return how many steps of a job a worker was lost with."""
+    return sum(step["losses"] > 0 for step in system.rows.steps(job_id))
 
 
 def test_row_02_worker_main_process_alone_killed(faulty: Faulty, campaign: Begin, long: Path) -> None:
@@ -148,7 +154,7 @@ def freeze_until_taken(server: FaultyServer, file_id: str) -> float:
     attempt = attempt_of(server, key)
     server.pause("worker")
     server.run("worker-b")
-    waiting = Waiting(LEASE_SECONDS + 15, "another worker on the segment")
+    waiting = Waiting(30, "another worker on the segment")
     while attempt_of(server, key) == attempt:
         waiting.again()
     return waiting.passed_seconds
@@ -164,6 +170,8 @@ def test_row_05_worker_frozen(server: FaultyServer, campaign: Begin, long: Path,
     server.resume("worker")
     run.finish()
     server.end("worker-b")
+    assert moved < AGAIN_SECONDS
+    assert 1 <= redone(server, file_id) <= 2, "what its slots held"
     figures(lease_moved_after_s=moved, redone=redone(server, file_id))
 
 
@@ -195,6 +203,7 @@ def test_row_16_clock_an_hour_off(server: FaultyServer, campaign: Begin, long: P
             waiting.again()
         lapsed = waiting.passed_seconds
         assert attempt_of(server, key) == attempt
+        assert lapsed > LEASE_SECONDS - RENEW_SECONDS - 0.5, "nor early"
         server.run("worker")
         run.wait(file_id, "ready", seconds=90)
         server.end("worker")
@@ -206,10 +215,13 @@ def test_row_16_clock_an_hour_off(server: FaultyServer, campaign: Begin, long: P
 def test_row_17_rolling_restart(
     server: FaultyServer, campaign: Begin, long: Path, figures: Figures, full: bool
 ) -> None:
-    """Of two workers in turn, under load: each is gone within two seconds; no failed job, no strike, at most what each
-    held is redone."""
+    """Of two workers in turn, under load: each is gone within two seconds; no failed job, no strike, at most the one
+    segment that a slot held is redone."""
     run = campaign(server)
-    server.run("worker-b")
+    one_slot = {"VIDEOPROC_WORKER_SLOTS": "1"}
+    server.end("worker")
+    for name in ("worker", "worker-b"):
+        server.run(name, variables=one_slot)
     restarts = 20 if full else 6
     dice = random.Random(17)
     files = [run.upload(long) for _ in range(2)]
@@ -222,16 +234,17 @@ def test_row_17_rolling_restart(
         began = time.monotonic()
         server.end(name)
         slowest = max(slowest, time.monotonic() - began)
-        server.run(name)
+        server.run(name, variables=one_slot)
         waiting = Waiting(60, f"{name} at work again")
-        while not live_slots(server) >= 4:
+        while not is_seen(server, server.pid(name)):
             waiting.again()
     run.finish(seconds=240)
     steps = [step for f in files for step in server.rows.steps(server.rows.job_of(f)["id"])]
     assert all(step["crashes"] == step["losses"] == 0 for step in steps), "no strike"
-    assert sum(redone(server, file_id) for file_id in files) <= 2 * restarts
+    assert sum(redone(server, file_id) for file_id in files) <= restarts
     assert slowest < 2
-    server.end("worker-b")
+    for name in ("worker", "worker-b"):
+        server.end(name)
     figures(restarts=restarts, redone=sum(redone(server, f) for f in files), slowest_stop_s=slowest)
 
 
@@ -256,21 +269,16 @@ def test_row_17_old_and_new_code_mixed(server: FaultyServer, campaign: Begin, sh
     figures(jobs=len(files), slowest_s=max(duration(server, f) for f in files[1:]))
 
 
-def live_slots(system: FaultyServer) -> int:
-    """Return how many slots workers say that they have just now."""
-    (row,) = system.rows.ask(
-        "SELECT coalesce(sum(slots), 0) AS slots FROM processing_worker WHERE seen_at > now() - interval '3 seconds'"
-    )
-    return int(row["slots"])
+def is_seen(system: FaultyServer, pid: int) -> bool:
+    """Whether the worker of this process id has said that it is there."""
+    return any(f"-{pid}-" in row["name"] for row in system.rows.ask("SELECT name FROM processing_worker"))
 
 
-def test_row_18_poison(
-    server: FaultyServer, campaign: Begin, long: Path, short: Path, figures: Figures, full: bool
-) -> None:
+def test_row_18_poison(server: FaultyServer, campaign: Begin, long: Path, short: Path, figures: Figures) -> None:
     """A video that kills whoever touches it, among good ones: three strikes, then it is failed with its reason; the
     good ones take no longer than beside the same video in good health."""
     run = campaign(server)
-    good = 50 if full else 12
+    good = 50
 
     def among(*, poison: bool) -> tuple[str, list[str]]:
         first = run.upload(long)
@@ -296,8 +304,8 @@ def test_row_18_poison(
     assert job["error_code"] == "process_crashed"
     assert max(step["crashes"] for step in server.rows.steps(job_id)) == 2, "the third strike ends the job"
     p95 = [percentile([duration(server, file_id) for file_id in files], 95) for files in (calm, hit)]
-    assert p95[1] <= 1.1 * p95[0] + 1
     figures(p95_calm_s=p95[0], p95_among_s=p95[1], ratio=p95[1] / p95[0])
+    assert p95[1] <= 1.1 * p95[0]
 
 
 def kill_all_on(system: FaultyServer, job_id: str, stop: threading.Event) -> None:
@@ -336,37 +344,10 @@ def test_row_19_hang(faulty: Faulty, campaign: Begin, long: Path, figures: Figur
     while attempt_of(faulty, key) == attempt:
         waiting.again()
     again = waiting.passed_seconds
-    assert again > STALL_SECONDS - 1
+    assert STALL_SECONDS - 1 < again < STALL_SECONDS + SLACK_SECONDS
     assert orphans([pid]) == []
     run.finish()
     figures(again_after_s=again)
-
-
-@pytest.mark.parametrize("when", ["queued", "enhancing", "joining"])
-def test_row_20_cancel(faulty: Faulty, campaign: Begin, long: Path, figures: Figures, when: str) -> None:
-    """In each state, twice, and after the end: cancelled at once and idle within two seconds, or 409."""
-    run = campaign(faulty)
-    if when == "queued":
-        faulty.pause("worker")
-    file_id = run.upload(long)
-    run.may_end(file_id, "cancelled")
-    job_id = faulty.rows.job_of(file_id)["id"]
-    if when != "queued":
-        run.wait(file_id, when, seconds=90)
-    began = time.monotonic()
-    box = run.box()
-    assert box._http.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
-    assert run.state(file_id) == "cancelled"
-    assert box._http.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 409
-    if when == "queued":
-        faulty.resume("worker")
-    waiting = Waiting(4, "idle")
-    while media_processes(faulty):
-        waiting.again()
-    figures(idle_after_s=time.monotonic() - began)
-    run.finish()
-    assert box._http.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 409
-    box.close()
 
 
 def test_row_21_dispatchers(server: FaultyServer, campaign: Begin, short: Path, figures: Figures, full: bool) -> None:

@@ -8,13 +8,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults import broker
 from tests.faults.campaign import Campaign
-from tests.faults.system import HINT_SECONDS, LEASE_SECONDS, Faulty, FaultyServer, Waiting
-from tests.faults.test_processes import redone, working_on
+from tests.faults.system import HINT_SECONDS, LEASE_SECONDS, STALL_SECONDS, Faulty, FaultyServer, Waiting
+from tests.faults.work import redone, working_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 Begin = Callable[[Faulty], Campaign]
@@ -58,6 +59,7 @@ def test_row_06_broker_down_at_upload(faulty: Faulty, campaign: Begin, short: Pa
     finally:
         faulty.start_broker()
     started = run.wait(file_id, "probing", "enhancing", "joining", "publishing", "ready", seconds=20)
+    assert answered < 2
     assert started < 5
     run.finish()
     figures(upload_s=answered, started_after_s=started)
@@ -89,7 +91,7 @@ def done_steps(system: Faulty) -> int:
 
 
 def test_row_07_broker_wiped(faulty: Faulty, campaign: Begin, short: Path, figures: Figures) -> None:
-    """With messages waiting and the worker away: all is published again within a hint's time and a half."""
+    """With messages waiting and the worker away: all is published again within 10 s of a hint's time."""
     run = campaign(faulty)
     run.upload(short)  # by its end every process has published, and will not declare its queues again
     run.finish()
@@ -103,7 +105,7 @@ def test_row_07_broker_wiped(faulty: Faulty, campaign: Begin, short: Path, figur
     else:
         broker.flush_valkey(faulty.data)
     faulty.resume("worker")
-    waiting = Waiting(HINT_SECONDS * 1.5 + 10, "the first start")
+    waiting = Waiting(HINT_SECONDS + 10, "the first start")
     while all(run.state(file_id) == "queued" for file_id in files):
         waiting.again()
     started = waiting.passed_seconds
@@ -126,10 +128,11 @@ def test_row_07_broker_killed_right_after_its_queues_were_made(
         waiting.again()
     server.broker.kill9()
     server.broker.start()
-    began = time.monotonic()
-    run.upload(short)
-    run.finish(seconds=180)
-    figures(ready_after_s=time.monotonic() - began)
+    file_id = run.upload(short)
+    started = run.wait(file_id, "probing", "publishing", "enhancing", "joining", "ready", seconds=120)
+    run.finish(seconds=120)
+    figures(started_after_s=started)
+    assert started < 30
 
 
 def test_row_08_broker_alarm(server: FaultyServer, campaign: Begin, short: Path, figures: Figures) -> None:
@@ -142,7 +145,7 @@ def test_row_08_broker_alarm(server: FaultyServer, campaign: Begin, short: Path,
             began = time.monotonic()
             run.upload(short)
             slowest = max(slowest, time.monotonic() - began)
-        time.sleep(8)  # longer than a publisher waits for a confirmation
+        time.sleep(6)  # longer than a publisher waits for a confirmation
         began = time.monotonic()
         run.upload(short)
         slowest = max(slowest, time.monotonic() - began)
@@ -203,8 +206,12 @@ def test_row_10_consumer_timeout(server: FaultyServer, campaign: Begin, long: Pa
         server.run("worker")
         file_id = run.upload(long)
         pid, _ = working_on(server, server.rows.job_of(file_id)["id"])
+        log = server.folder / "worker.log"
+        said_before = log.stat().st_size
         os.kill(pid, signal.SIGSTOP)  # the step holds its message for longer than the broker allows
-        time.sleep(4)
+        waiting = Waiting(STALL_SECONDS, "the end of the channel")
+        while b"delivery acknowledgement on channel" not in log.read_bytes()[said_before:]:
+            waiting.again()
         os.kill(pid, signal.SIGCONT)
         after = run.upload(long)
         run.finish(seconds=180)
@@ -238,7 +245,14 @@ def test_row_11_layer(
         waiting.again()
     whole = time.monotonic() - began
     run.finish()
+    assert {step["attempt"] for file_id in (first, second, third) for step in steps_of(server, file_id)} == {1}
+    assert strikes(server, run) == 0, "jobs did not notice"
     figures(whole_after_s=whole)
+
+
+def steps_of(system: Faulty, file_id: str) -> list[dict[str, Any]]:
+    """Return the steps of an upload's job."""
+    return system.rows.steps(system.rows.job_of(file_id)["id"])
 
 
 def test_row_12_database_restarted(
@@ -288,7 +302,7 @@ def test_row_12_database_gone(
     file_id = run.upload(long)
     working_on(server, server.rows.job_of(file_id)["id"])
     server.database.stop()
-    gone = time.monotonic() + (300 if full else 45)
+    gone = time.monotonic() + (300 if full else 60)
     answers = set()
     while time.monotonic() < gone:
         answers.add(try_while_away(run, short))
@@ -308,6 +322,7 @@ def test_row_12_database_gone(
     assert answers == {503}
     assert pids == {name: server.pid(name) for name in pids}, "nothing crashed"
     figures(strikes=strikes(server, run))
+    assert strikes(server, run) == 0
 
 
 def test_row_12_database_and_dispatcher_restarted_together(
@@ -332,6 +347,7 @@ def test_row_12_database_out_of_connections(
 ) -> None:
     """503 with Retry-After while it lasts; all goes on afterwards."""
     run = campaign(server)
+    pids = {name: server.pid(name) for name in ("worker", "dispatch", "web")}
     first = run.upload(short)
     with broker.all_connections(server.database):
         server.wires["worker", "database"].reset()
@@ -340,6 +356,8 @@ def test_row_12_database_out_of_connections(
     run.finish(seconds=120)
     assert answers <= {503, 201}
     assert run.state(first) == "ready"
+    assert pids == {name: server.pid(name) for name in pids}, "nothing crashed"
+    assert strikes(server, run) == 0
     figures(answers=sorted(answers))
 
 
@@ -355,7 +373,7 @@ def test_row_15_partition(
     wires = [server.wires["worker", service] for service in services.split()]
     for wire in wires:
         wire.cut() if how == "cut" else wire.freeze()
-    time.sleep(2 * LEASE_SECONDS)
+    time.sleep(LEASE_SECONDS + 2)
     for wire in wires:
         if how == "frozen":
             wire.reset()  # a wire comes back with new connections: the old ones were given up on the other side
@@ -367,4 +385,5 @@ def test_row_15_partition(
         waiting.again()
     figures(working_after_s=time.monotonic() - began)
     run.finish(seconds=120)
+    assert redone(server, file_id) <= 2, "what its slots held"
     figures(redone=redone(server, file_id))

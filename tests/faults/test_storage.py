@@ -15,7 +15,7 @@ import pytest
 from tests.faults.campaign import Campaign
 from tests.faults.disk import Disk
 from tests.faults.system import Faulty, FaultyServer, Waiting
-from tests.faults.test_processes import redone
+from tests.faults.work import redone
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 Begin = Callable[[Faulty], Campaign]

@@ -4,38 +4,81 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
 import redis
 from celery import Celery
-from kombu import Connection, Consumer, Message, Producer, Queue
+from kombu import Connection, Consumer, Message, Producer, Queue, pools
 
+from celery_app import CONTROL
 from celery_app import app as project
 from celery_app import valkey as options
+from processing import dispatch
 from processing.pipeline import TASKS
-from processing.queues import remove_dead
+from processing.queues import renew_dead
+from processing.state import step as steps
+from tests import rows
 from tests.door import eventually
+from tests.faults.proxy import Proxy
+from tests.faults.system import through
 from videoproc.servers.valkey import Valkey
 
 HINTS = 20
 
 
 def test_a_queue_that_gives_messages_is_left_alone_with_all_of_them(fresh_rabbitmq_url: str) -> None:
-    app = Celery(broker=fresh_rabbitmq_url)
+    app = Celery(broker=fresh_rabbitmq_url, set_as_current=False)
     app.conf.task_queues = [Queue("full", queue_arguments={"x-queue-type": "quorum"})]
     with app.connection_for_write(transport_options={"confirm_publish": True}) as connection:
         channel = connection.default_channel
         app.amqp.queues["full"](channel).declare()
         for _ in range(HINTS):
             Producer(channel).publish("hint", routing_key="full")
-        assert remove_dead(app) == []
+        assert renew_dead(app) == []
         eventually(lambda: channel.queue_declare("full", passive=True).message_count == HINTS)
 
 
 def test_a_queue_that_does_not_exist_is_nothing_to_remove(fresh_rabbitmq_url: str) -> None:
-    app = Celery(broker=fresh_rabbitmq_url)
+    app = Celery(broker=fresh_rabbitmq_url, set_as_current=False)
     app.conf.task_queues = [Queue("missing", queue_arguments={"x-queue-type": "quorum"})]
-    assert remove_dead(app) == []
+    assert renew_dead(app) == []
+
+
+def test_a_broker_that_gives_no_answer_has_no_dead_queues(fresh_rabbitmq_url: str) -> None:
+    with (
+        closing(Proxy(urlsplit(fresh_rabbitmq_url).port or 5672)) as wire,
+        Connection(fresh_rabbitmq_url) as connection,
+    ):
+        app = Celery(broker=through(fresh_rabbitmq_url, wire.port), set_as_current=False)
+        app.conf.task_queues = [Queue("far", queue_arguments={"x-queue-type": "quorum"})]
+        app.conf.broker_connection_timeout = 1
+        channel = connection.default_channel
+        app.amqp.queues["far"](channel).declare()
+        wire.freeze()
+        assert renew_dead(app) == []
+        channel.queue_declare("far", passive=True)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_queue_that_cannot_be_used_takes_no_hint_and_ends_no_dispatcher(
+    fresh_rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of that name and of another type is there, so the broker closes the channel on who declares it."""
+    rows.accepted()
+    options = project.conf.broker_transport_options
+    with Connection(fresh_rabbitmq_url, transport_options=options) as connection:
+        monkeypatch.setattr(project.amqp, "_producer_pool", pools.producers[connection])
+        channel = connection.channel()
+        channel.queue_declare(CONTROL, durable=True, auto_delete=False)
+        assert dispatch.hint_due() == 0
+        assert len(steps.due(10)) == 1, "it is due as before"
+        channel.queue_delete(CONTROL)
+        assert dispatch.hint_due() == 1
+        eventually(lambda: channel.queue_declare(CONTROL, passive=True).message_count == 1)
+        project.amqp._producer_pool.force_close_all()
 
 
 def test_hints_arrive_after_the_broker_of_the_embedded_mode_was_wiped(valkey: Valkey) -> None:
