@@ -1,6 +1,7 @@
 """Reads from the rows what the hub tells: where jobs are, their log behind a seq, a snapshot. Never writes.
 
-Each function is a query or two for all that it is asked for, and runs in a thread.
+Each function is a few queries for all that it is asked for, and runs in a thread. No list in a query grows with the
+number of jobs: a database takes only so many variables.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from processing.api.document import job_document
 from processing.clock import after
 from processing.live import messages
 from processing.live.messages import Happened, Head, Measured
-from processing.models import Event, Job
+from processing.models import Event, Job, Step
 from processing.progress import Progress, measure
 
 PAGE = 256
@@ -24,6 +25,8 @@ PAGE = 256
 SNAPSHOT_JOBS = 100
 SNAPSHOT_SECONDS = 3600.0
 BATCH = 200
+UNMEASURED = ("metadata", "chosen", "receipt", "stills", "warnings", "error_detail")
+"""Long columns that tell nothing of how far a job is."""
 
 T = TypeVar("T")
 
@@ -47,15 +50,27 @@ def snapshot(audience: str) -> Snapshot:
     )
 
 
-def heads(job_ids: Iterable[str], audiences: Iterable[str], *, ended_within_seconds: float) -> list[Head]:
-    """Return the named jobs, and those of the audiences that are open or ended so recently."""
+def heads(
+    job_ids: Iterable[str], unseen: Iterable[str], polled: Iterable[str], *, within_seconds: float
+) -> dict[str, Head]:
+    """Return by id the named jobs, and of audiences those that there is something to tell of.
+
+    Of an `unseen` audience that is each job which is open or ended so recently; of a `polled` one each that had an
+    event so recently, which its `updated_at` tells, or is at work. Jobs at work are measured, and they alone: a fleet
+    has as many as it has slots, a client may have a hundred thousand that wait.
+    """
     found: dict[str, Head] = {}
     for ids in _batches(sorted(job_ids)):
-        found |= {head.job_id: head for head in _heads(Job.objects.filter(pk__in=ids))}
-    recent = Q(ended_at__isnull=True) | Q(ended_at__gte=after(-ended_within_seconds))
-    for names in _batches(sorted(audiences)):
-        found |= {head.job_id: head for head in _heads(Job.objects.filter(recent, audience__in=names))}
-    return list(found.values())
+        found |= _heads(Q(pk__in=ids))
+        found |= _heads_at_work(Q(pk__in=ids))
+    since = after(-within_seconds)
+    for names in _batches(sorted(unseen)):
+        found |= _heads(Q(Q(ended_at__isnull=True) | Q(ended_at__gte=since), audience__in=names))
+        found |= _heads_at_work(Q(audience__in=names))
+    for names in _batches(sorted(polled)):
+        found |= _heads(Q(audience__in=names, updated_at__gte=since))
+        found |= _heads_at_work(Q(audience__in=names))
+    return found
 
 
 def log(wanted: Iterable[tuple[Head, int]]) -> dict[str, list[Happened]]:
@@ -74,11 +89,29 @@ def log(wanted: Iterable[tuple[Head, int]]) -> dict[str, list[Happened]]:
     return by_job
 
 
-def _heads(jobs: QuerySet[Job]) -> Iterator[Head]:
-    rows = list(jobs.defer("metadata", "chosen", "receipt", "stills", "warnings", "error_detail"))
-    measured = measure(job for job in rows if not job.terminal)
-    for job in rows:
-        yield _head(job, measured.get(job.pk))
+def _heads(which: Q) -> dict[str, Head]:
+    """Return jobs unmeasured, from a few of their columns."""
+    rows = Job.objects.filter(which).order_by().values_list("pk", "upload_id", "audience", "seq", "state")
+    return {
+        str(pk): Head(
+            job_id=str(pk),
+            file_id=str(upload_id),
+            audience=audience,
+            seq=seq,
+            status=state,
+            ended=state in Job.TERMINAL,
+            measured=None,
+        )
+        for pk, upload_id, audience, seq, state in rows
+    }
+
+
+def _heads_at_work(which: Q) -> dict[str, Head]:
+    """Return those of the jobs that have a running step, measured."""
+    running = Step.objects.filter(state=Step.State.RUNNING).order_by().values("job_id")
+    jobs = list(Job.objects.filter(which, pk__in=running).order_by().defer(*UNMEASURED))
+    measured = {pk: at for batch in _batches(jobs) for pk, at in measure(batch).items()}
+    return {str(job.pk): _head(job, measured[job.pk]) for job in jobs}
 
 
 def _head(job: Job, at: Progress | None, *, ended_too: bool = False) -> Head:

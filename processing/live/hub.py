@@ -1,8 +1,8 @@
 """One hub per event loop stands between the rows and all sockets of a server process.
 
 It holds one subscription to the doorbell's group. A ring only says that there is something to read; each tick reads for
-all readers at once what lies behind their places, and each poll looks at every watched audience without being told. So
-a lost ring, or a layer that is away, costs a reader seconds, never an event. It runs while somebody reads.
+all readers at once what lies behind their places, and each poll looks without being told at what changed since the last
+one. So a lost ring, or a layer that is away, costs a reader seconds, never an event. It runs while somebody reads.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -22,9 +23,10 @@ from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from processing.live import events, messages
+from processing import vital
+from processing.live import backlog, events, messages
+from processing.live.backlog import Backlog
 from processing.live.doorbell import GROUP
-from processing.live.events import PAGE
 from processing.live.messages import Head
 from processing.live.reader import Reader
 from processing.state.errors import DATABASE_AWAY
@@ -33,10 +35,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 LAYER_SECONDS = 3.0
-ENDED_MARGIN_SECONDS = 60.0
-"""Longer than any transaction: one that ended a job may commit after a poll that it began before."""
-FAR_READERS = 8
-"""How many readers that are more than a page behind are served in one tick."""
+MARGIN_SECONDS = 60.0
+"""Longer than any transaction: a row has the time at which its own began, and a poll may come before the commit."""
 LAYER_AWAY = (OSError, TimeoutError, RedisError)
 
 T = TypeVar("T")
@@ -53,7 +53,10 @@ class Hub:
         self._rung: set[str] = set()
         self._unseen: set[str] = set()
         """Audiences to be looked at whole in the next tick."""
-        self._polled_at: float | None = None
+        self._poll_is_due = False
+        self._polled_at = 0.0
+        """Monotonic; what the readers' audiences did since then, no poll has seen."""
+        self._backlog = Backlog()
         self._something_to_open = asyncio.Event()
         self._something_to_read = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -63,8 +66,9 @@ class Hub:
         reader = Reader(audience)
         self._readers.setdefault(audience, set()).add(reader)
         if not self._tasks:
-            loops = (self._listen(), self._open_readers(), self._read())
-            self._tasks = [asyncio.create_task(loop) for loop in loops]
+            self._polled_at = time.monotonic()
+            loops = {"hub listening": self._listen(), "hub opening": self._open_readers(), "hub reading": self._read()}
+            self._tasks = [vital.task(loop, name=name) for name, loop in loops.items()]
         self.begin(reader)
         return reader
 
@@ -89,6 +93,7 @@ class Hub:
         self._resuming.pop(reader, None)
         if not readers:
             self._readers.pop(reader.audience, None)
+            self._backlog.forget(reader.audience)
         if not self._readers and self._tasks:
             tasks, self._tasks = self._tasks, []
             for task in tasks:
@@ -97,7 +102,7 @@ class Hub:
             self._resuming.clear()
             self._rung.clear()
             self._unseen.clear()
-            self._polled_at = None
+            self._poll_is_due = False
             await asyncio.wait(tasks, timeout=LAYER_SECONDS)
 
     def rang(self, job_id: str, audience: str) -> None:
@@ -114,7 +119,7 @@ class Hub:
                 async with asyncio.timeout(LAYER_SECONDS):
                     channel = await layer.new_channel()
                     await layer.group_add(GROUP, channel)
-                self._look_at_all()
+                self._poll_soon()
                 await self._receive(layer, channel)
             except LAYER_AWAY as exc:
                 logger.warning("channel layer unreachable, polling alone", extra={"cause": repr(exc)})
@@ -146,8 +151,8 @@ class Hub:
             except LAYER_AWAY as exc:
                 logger.debug("no echo sent", extra={"cause": repr(exc)})
 
-    def _look_at_all(self) -> None:
-        self._unseen.update(self._readers)
+    def _poll_soon(self) -> None:
+        self._poll_is_due = True
         self._something_to_read.set()
 
     async def _open_readers(self) -> None:
@@ -180,54 +185,72 @@ class Hub:
         failing = False
         while True:
             await self._ring_or_poll()
-            rung, self._rung = self._rung, set()
-            unseen, self._unseen = self._unseen & self._readers.keys(), set()
             try:
-                await self._tick(rung, unseen)
+                await self._tick()
                 failing = False
             except DATABASE_AWAY as exc:
                 if not failing:
                     logger.warning("database unreachable, events wait", extra={"cause": str(exc)})
                 failing = True
-                self._rung |= rung
-                self._unseen |= unseen
                 self._something_to_read.set()
                 await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(settings.VIDEOPROC_HUB_TICK_SECONDS)
 
     async def _ring_or_poll(self) -> None:
-        pause = settings.VIDEOPROC_HUB_POLL_SECONDS
-        if self._polled_at is not None:
-            pause -= time.monotonic() - self._polled_at
-        try:
-            async with asyncio.timeout(max(pause, 0)):
+        """Wait for a ring or for the time to poll, which rings without end do not put off."""
+        due = self._polled_at + settings.VIDEOPROC_HUB_POLL_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(due - time.monotonic(), 0)):
                 await self._something_to_read.wait()
-        except TimeoutError:
-            self._look_at_all()
         self._something_to_read.clear()
+        self._poll_is_due |= time.monotonic() >= due
 
-    async def _tick(self, rung: set[str], unseen: set[str]) -> None:
-        """Read what is new about some jobs and whole audiences, and hand it to their readers."""
+    async def _tick(self) -> None:
+        """Look where jobs are, then hand readers what they were not told yet, the jobs that were named first."""
+        heads, named = await self._look()
+        waiting = self._backlog.take(named)
+        wanted = backlog.wanted(waiting, self._readers)
+        log = await _in_thread(partial(events.log, wanted)) if wanted else {}
+        for head in waiting:
+            for reader in self._readers.get(head.audience, ()):
+                for happened in log.get(head.job_id, ()):
+                    reader.offer(happened)
+        self._backlog.settle(waiting, self._readers)
+        for head in heads:
+            for reader in self._readers.get(head.audience, ()):
+                reader.offer_progress(head)
+        if self._backlog:
+            self._something_to_read.set()
+
+    async def _look(self) -> tuple[list[Head], set[str]]:
+        """Return where the jobs are that something may have happened to, and which were named; the backlog has them.
+
+        Where the database is away, all that was to be looked at still is.
+        """
         began = time.monotonic()
+        rung, self._rung = self._rung, set()
+        unseen, self._unseen = self._unseen & self._readers.keys(), set()
+        poll, self._poll_is_due = self._poll_is_due, False
         resuming = {reader: seqs for reader, seqs in self._resuming.items() if reader.open}
         for reader in resuming:
             del self._resuming[reader]
         named = rung.union(*resuming.values())
-        margin = ENDED_MARGIN_SECONDS + (0.0 if self._polled_at is None else began - self._polled_at)
-        heads = await _in_thread(partial(events.heads, named, unseen, ended_within_seconds=margin))
-        if unseen >= self._readers.keys():
+        polled = self._readers.keys() - unseen if poll else set()
+        within_seconds = MARGIN_SECONDS + began - self._polled_at
+        try:
+            heads = await _in_thread(partial(events.heads, named, unseen, polled, within_seconds=within_seconds))
+        except DATABASE_AWAY:
+            self._rung |= rung
+            self._unseen |= unseen
+            self._poll_is_due |= poll
+            for reader, seqs in resuming.items():
+                self._resuming[reader] = seqs | self._resuming.get(reader, {})
+            raise
+        if poll:
             self._polled_at = began
-        self._rewind(resuming, {head.job_id: head for head in heads})
-        wanted = self._wanted(heads)
-        log = await _in_thread(partial(events.log, wanted)) if wanted else {}
-        for head in heads:
-            readers = self._readers.get(head.audience, set())
-            for reader in readers:
-                for happened in log.get(head.job_id, ()):
-                    reader.offer(happened)
-                reader.offer_progress(head)
-            if any(reader.open and reader.seq(head.job_id) < head.seq for reader in readers):
-                self.rang(head.job_id, head.audience)
+        self._rewind(resuming, heads)
+        self._backlog.settle(heads.values(), self._readers)
+        return list(heads.values()), named
 
     def _rewind(self, resuming: dict[Reader, dict[str, int]], heads: dict[str, Head]) -> None:
         for reader, seqs in resuming.items():
@@ -240,18 +263,6 @@ class Hub:
                     reader.say(messages.error("seq_ahead", detail, job_id=job_id))
                 else:
                     reader.rewind(job_id, seq)
-
-    def _wanted(self, heads: Iterable[Head]) -> list[tuple[Head, int]]:
-        """Return behind which seq to read each job: a page for those near its end, and for each far one."""
-        near: list[tuple[Head, int]] = []
-        far: list[tuple[Head, int]] = []
-        for head in heads:
-            readers = self._readers.get(head.audience, ())
-            behind = {reader.seq(head.job_id) for reader in readers if reader.open}
-            seqs = sorted(seq for seq in behind if seq < head.seq)
-            far += [(head, seq) for seq in seqs if head.seq - seq > PAGE]
-            near += [(head, seq) for seq in seqs if head.seq - seq <= PAGE][:1]
-        return near + far[:FAR_READERS]
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
-from channels.routing import URLRouter
 from django.contrib.auth.models import AnonymousUser
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from pytest_django import Settings
 
 from processing import control
 from processing.clock import after
 from processing.live import doorbell, events, hub, reader
 from processing.live.doorbell import Ring
-from processing.live.routing import websocket_urlpatterns
 from processing.models import Job
 from processing.state import job as jobs
 from processing.state import step as steps
 from tests import rows
+from tests.sockets import Client, in_thread, socket
 
 ALL_EVENTS = 10
 """How many events `rows.finished` leaves."""
@@ -37,91 +33,6 @@ def quick(settings: Settings) -> None:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     settings.VIDEOPROC_HUB_TICK_SECONDS = 0.02
     settings.VIDEOPROC_HUB_POLL_SECONDS = 0.4
-
-
-async def in_thread(act: Callable[[], Any]) -> Any:
-    """Run what touches rows beside the event loop, without leaving its connection open."""
-
-    def run() -> Any:
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
-
-
-class Client:
-    """A socket that checks order as it reads."""
-
-    def __init__(self, communicator: ApplicationCommunicator) -> None:
-        self._communicator = communicator
-        self.seqs: dict[str, list[int]] = {}
-        self.percents: dict[str, list[float]] = {}
-        self.status: dict[str, str] = {}
-        self.snapshots: list[dict[str, Any]] = []
-        self.errors: list[dict[str, Any]] = []
-
-    async def read(self) -> dict[str, Any]:
-        """Return the next message."""
-        output = await self._communicator.receive_output(timeout=10)
-        assert output["type"] == "websocket.send"
-        message = json.loads(output["text"])
-        kind, job = message["type"], message.get("job_id", "")
-        if kind == "snapshot":
-            self.snapshots.append(message)
-            for document in message["jobs"]:
-                self.seqs[document["id"]] = [document["seq"]]
-                self.status[document["id"]] = document["state"]
-                self.percents[document["id"]] = [document["progress"]["percent"]]
-        elif kind == "error":
-            self.errors.append(message)
-        else:
-            if kind == "event":
-                self.seqs.setdefault(job, [0]).append(message["seq"])
-            else:
-                assert message["seq"] == self.seqs[job][-1], "progress follows the event that it names"
-            self.percents.setdefault(job, []).append(message["progress"]["percent"])
-            self.status[job] = message["status"]
-        return message
-
-    async def read_until(self, done: Callable[[], bool]) -> None:
-        """Read until a condition holds."""
-        while not done():
-            await self.read()
-
-    async def say(self, message: Any) -> None:
-        """Send a message, JSON unless it is text."""
-        text = message if isinstance(message, str) else json.dumps(message)
-        await self._communicator.send_input({"type": "websocket.receive", "text": text})
-
-    async def closed_with(self) -> int:
-        """Read on until the server closes; return the code."""
-        while True:
-            output = await self._communicator.receive_output(timeout=10)
-            if output["type"] == "websocket.close":
-                return int(output["code"])
-
-    def check(self) -> None:
-        """Every log is consecutive and no percent goes back."""
-        for seqs in self.seqs.values():
-            assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
-        for percents in self.percents.values():
-            assert percents == sorted(percents)
-
-
-@asynccontextmanager
-async def socket(user: Any, client_id: str = "client") -> AsyncIterator[Client]:
-    """A client connected as a user."""
-    scope = {"type": "websocket", "path": f"/ws/{client_id}", "headers": [], "user": user}
-    communicator = ApplicationCommunicator(URLRouter(websocket_urlpatterns), scope)
-    await communicator.send_input({"type": "websocket.connect"})
-    assert (await communicator.receive_output(timeout=10))["type"] == "websocket.accept"
-    try:
-        yield Client(communicator)
-    finally:
-        await communicator.send_input({"type": "websocket.disconnect", "code": 1000})
-        await communicator.wait(timeout=10)
 
 
 @pytest.fixture
@@ -246,24 +157,6 @@ async def test_a_client_that_does_not_read_is_held_to_a_bounded_queue_and_begins
     assert again["type"] == "snapshot"
     assert again["jobs"][0]["seq"] == 2 * events.PAGE + 1
     await hub.of_this_loop().leave(idle)
-
-
-async def test_the_database_being_away_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "RETRY_SECONDS", 0.05)
-    ada = await in_thread(lambda: rows.user("ada"))
-    async with socket(ada) as client:
-        await client.read()
-        real = events.heads
-
-        def away(*_: Any, **__: Any) -> Any:
-            raise OperationalError("the database is restarting")
-
-        monkeypatch.setattr(events, "heads", away)
-        job = await in_thread(lambda: rows.finished(rows.accepted()))
-        await asyncio.sleep(0.5)
-        monkeypatch.setattr(events, "heads", real)
-        await client.read_until(lambda: client.status.get(str(job.pk)) == "ready")
-        assert client.seqs[str(job.pk)] == list(range(ALL_EVENTS + 1))
 
 
 @pytest.mark.parametrize(
