@@ -197,9 +197,11 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description="progress")
     def bar(self, job: Job) -> SafeString:
-        """Return a progress bar."""
-        percent = job.measured.percent  # type: ignore[attr-defined]  # set by JobChangeList
-        return format_html('<progress max="100" value="{}"></progress> <small>{} %</small>', percent, round(percent))
+        """Return a progress bar, and how many jobs go before one that waits."""
+        at: progress.Progress = job.measured  # type: ignore[attr-defined]  # set by JobChangeList
+        place = "" if at.place is None else f", {at.place} before it"
+        bar = '<progress max="100" value="{}"></progress> <small>{} %{}</small>'
+        return format_html(bar, at.percent, round(at.percent), place)
 
     @admin.display(description="accepted", ordering="created_at")
     def age(self, job: Job) -> str:

@@ -92,6 +92,12 @@ class Job(models.Model):
             models.Index(fields=("owner", "number"), name="job_owner_number"),
             models.Index(fields=("audience", "-created_at"), name="job_audience_created"),
             models.Index(
+                fields=("owner", "-priority", "number"),
+                name="job_in_line",
+                condition=Q(ended_at__isnull=True, paused=False),
+            ),
+            models.Index(fields=("-ended_at",), name="job_ended", condition=Q(ended_at__isnull=False)),
+            models.Index(
                 fields=("ended_at",), name="job_uncleaned", condition=Q(ended_at__isnull=False, cleaned_at__isnull=True)
             ),
         )
@@ -179,6 +185,9 @@ class Step(models.Model):
         DONE = "done"
         FAILED = "failed"
         CANCELLED = "cancelled"
+
+    # An owner's jobs go first come first served, but a long one falls one place behind with every eight segments.
+    SEGMENTS_A_TURN = 8
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
     owner_id = models.PositiveBigIntegerField(help_text="The job's owner, here for fair turns.")

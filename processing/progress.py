@@ -11,16 +11,19 @@ from django.conf import settings
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
+from processing import line
 from processing.clock import after
+from processing.line import Line, Pace
 from processing.models import Job, Step, Worker
 
 # Share of the bar at which each state begins; enhancing fills what lies between its own and the next.
 BEGINS = {"queued": 0.0, "probing": 2.0, "enhancing": 6.0, "joining": 94.0, "publishing": 97.0, "ready": 100.0}
+BEFORE_FRAMES = frozenset({Job.State.QUEUED, Job.State.PROBING, Job.State.ENHANCING})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One job's progress; `speed_x` is against real time, `seconds_left` a low and a high guess."""
+    """One job's progress; `speed_x` is against real time, `seconds_left` a low and a high guess at when it is ready."""
 
     percent: float
     frames_done: int
@@ -32,6 +35,20 @@ class Progress:
     attempts: int
     waiting_for: str | None
     """Why nothing is at work on an open job: paused, no_worker, a_place, or the code of what went wrong last."""
+    place: int | None
+    """How many jobs go before it, of one that waits and is not paused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """What the outlook of jobs that wait is made from."""
+
+    slots: int
+    line: Line
+    pace: Pace | None
+
+
+NOTHING_ASKED = Ahead(slots=0, line=Line(()), pace=None)
 
 
 def percent(job: Job, frames_done: int) -> float:
@@ -53,7 +70,10 @@ def segments(job: Job) -> tuple[int, int]:
 
 
 def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
-    """Return the progress of each job, in one query, two where some wait."""
+    """Return the progress of each job, in one query, two where some wait or have just begun.
+
+    Line and pace, which the outlook of these is made from, are at hand mostly; else they are a query each (line.py).
+    """
     jobs = list(jobs)
     segment = Q(kind=Step.Kind.SEGMENT, epoch=F("job__epoch"))
     rows = (
@@ -71,9 +91,14 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
         .order_by()
     )
     found: dict[UUID, Mapping[str, Any]] = {row["job_id"]: row for row in rows}
-    idle = [job for job in jobs if not job.terminal and not found.get(job.pk, {}).get("running")]
-    anyone = not idle or live_slots() > 0
-    return {job.pk: _progress(job, found.get(job.pk, {}), anyone) for job in jobs}
+    early = [job for job in jobs if not job.terminal and _is_early(job, found.get(job.pk, {}))]
+    ahead = Ahead(slots=live_slots(), line=line.look(), pace=line.pace()) if early else NOTHING_ASKED
+    return {job.pk: _progress(job, found.get(job.pk, {}), ahead) for job in jobs}
+
+
+def _is_early(job: Job, row: Mapping[str, Any]) -> bool:
+    """Return whether an open job waits or no frame of it is enhanced."""
+    return not row.get("running") or (job.state in BEFORE_FRAMES and not row.get("frames"))
 
 
 def live_slots() -> int:
@@ -86,17 +111,17 @@ def live_workers() -> QuerySet[Worker]:
     return Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
 
 
-def _waiting_for(job: Job, row: Mapping[str, Any], anyone: bool) -> str | None:
+def _waiting_for(job: Job, row: Mapping[str, Any], slots: int) -> str | None:
     if job.terminal or row.get("running"):
         return None
     if job.paused:
         return "paused"
-    if not anyone:
+    if not slots:
         return "no_worker"
     return row.get("trouble") or "a_place"
 
 
-def _progress(job: Job, row: Mapping[str, Any], anyone: bool) -> Progress:
+def _progress(job: Job, row: Mapping[str, Any], ahead: Ahead) -> Progress:
     frames = row.get("frames") or 0
     if job.state == Job.State.READY and job.frames_total:
         frames = job.frames_total  # copied packets pass through no segment
@@ -107,6 +132,10 @@ def _progress(job: Job, row: Mapping[str, Any], anyone: bool) -> Progress:
         if job.state == Job.State.ENHANCING:
             guess = elapsed * max(job.frames_total - frames, 0) / frames
             left = (round(guess * 0.8, 1), round(guess * 1.3 + 1, 1))
+    waiting = _waiting_for(job, row, ahead.slots)
+    is_moving = ahead.slots and waiting in {None, "a_place"}
+    if job.state in BEFORE_FRAMES and not frames and is_moving and ahead.pace:
+        left = ahead.line.seconds_left(job, ahead.pace, ahead.slots)
     return Progress(
         percent=percent(job, frames),
         frames_done=frames,
@@ -116,5 +145,6 @@ def _progress(job: Job, row: Mapping[str, Any], anyone: bool) -> Progress:
         speed_x=speed,
         seconds_left=left,
         attempts=row.get("attempts") or 0,
-        waiting_for=_waiting_for(job, row, anyone),
+        waiting_for=waiting,
+        place=None if waiting in {None, "paused"} else ahead.line.place(job),
     )

@@ -222,6 +222,8 @@ VIDEOPROC_SEEN_SECONDS = number("VIDEOPROC_SEEN_SECONDS", 10.0, least=0.5)
 # Live
 VIDEOPROC_HUB_TICK_SECONDS = number("VIDEOPROC_HUB_TICK_SECONDS", 0.2, least=0.01)
 VIDEOPROC_HUB_POLL_SECONDS = number("VIDEOPROC_HUB_POLL_SECONDS", 5.0, least=0.1)
+VIDEOPROC_LINE_SECONDS = number("VIDEOPROC_LINE_SECONDS", 2.0, least=0)
+"""How old places and estimates may be; more where reading them takes long."""
 
 LOGGING = {
     "version": 1,

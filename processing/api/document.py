@@ -36,6 +36,7 @@ def job_document(job: Job, progress: Progress) -> dict[str, Any]:
             "frames_total": progress.frames_total,
             "speed_x": progress.speed_x,
             "seconds_left": list(progress.seconds_left) if progress.seconds_left else None,
+            "place": progress.place,
         },
         "segments": {"total": progress.segments_total, "done": progress.segments_done},
         "attempts": progress.attempts,

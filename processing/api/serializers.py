@@ -30,6 +30,7 @@ class ProgressSerializer(serializers.Serializer):
     seconds_left = serializers.ListField(
         child=serializers.FloatField(), min_length=2, max_length=2, allow_null=True, help_text="A low and a high guess."
     )
+    place = serializers.IntegerField(allow_null=True, help_text="How many jobs go before one that waits.")
 
 
 class SegmentsSerializer(serializers.Serializer):

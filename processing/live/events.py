@@ -130,6 +130,7 @@ def _head(job: Job, at: Progress | None, *, ended_too: bool = False) -> Head:
             frames_total=at.frames_total,
             speed_x=at.speed_x,
             seconds_left=at.seconds_left,
+            place=at.place,
         ),
     )
 

@@ -27,13 +27,19 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """How far a job is; `seconds_left` is a low and a high guess."""
+    """How far a job is; `seconds_left` is a low and a high guess, `place` how many jobs go before it."""
 
     percent: float
     frames_done: int
     frames_total: int | None
     speed_x: float | None
     seconds_left: tuple[float, float] | None
+    place: int | None
+
+    @property
+    def outlook(self) -> tuple[int | None, tuple[float, float] | None]:
+        """What changes of a job before its first frame is enhanced."""
+        return self.place, self.seconds_left if not self.frames_done else None
 
 
 @dataclass(frozen=True, kw_only=True)

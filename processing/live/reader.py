@@ -26,6 +26,7 @@ class Place:
     seq: int = 0
     percent: float = 0.0
     frames_done: int = 0
+    outlook: tuple[int | None, tuple[float, float] | None] = (None, None)
     ended: bool = False
 
 
@@ -54,6 +55,7 @@ class Reader:
                 seq=head.seq,
                 percent=measured.percent if measured else 0.0,
                 frames_done=measured.frames_done if measured else 0,
+                outlook=measured.outlook if measured else (None, None),
                 ended=head.ended,
             )
         self.open = True
@@ -94,6 +96,7 @@ class Reader:
             seq=happened.seq,
             percent=percent,
             frames_done=0 if place.ended else place.frames_done,
+            outlook=place.outlook,
             ended=happened.ended,
         )
         # What was measured before this event must not be told after it.
@@ -108,10 +111,12 @@ class Reader:
             return
         before = (place.percent, place.frames_done)
         now = (measured.percent, measured.frames_done)
-        if now == before or now[0] < before[0] or now[1] < before[1]:
+        if now[0] < before[0] or now[1] < before[1] or (now == before and measured.outlook == place.outlook):
             return
         self._progress[head.job_id] = messages.progress(head)
-        self._places[head.job_id] = Place(seq=place.seq, percent=measured.percent, frames_done=measured.frames_done)
+        self._places[head.job_id] = Place(
+            seq=place.seq, percent=measured.percent, frames_done=measured.frames_done, outlook=measured.outlook
+        )
         self._wake.set()
 
     def say(self, text: str) -> None:

@@ -27,8 +27,6 @@ from processing.state.errors import Fenced
 State = Step.State
 Strike = Literal["crashes", "losses"]
 
-SEGMENTS_A_TURN = 8
-"""An owner's jobs go first come first served, but a long one falls one place behind with every eight segments."""
 RETURNED = 'id, job_id, epoch, kind, "index", owner_id, attempt, crashes, losses, error_code'
 
 
@@ -68,7 +66,7 @@ def _common(job: Job, index: int) -> dict[str, Any]:
         "job": job,
         "owner_id": job.owner_id,
         "priority": job.priority,
-        "turn": job.number * SEGMENTS_A_TURN + index,
+        "turn": job.number * Step.SEGMENTS_A_TURN + index,
         "paused": job.paused,
         "epoch": job.epoch,
         "index": index,

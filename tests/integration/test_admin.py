@@ -214,7 +214,7 @@ def test_pages_take_as_many_queries_for_many_rows_as_for_few(staff: Client) -> N
     few = {path: queries(staff, path) for path in (page_of(some(1)), JOBS, UPLOADS)}
     many = {path: queries(staff, path) for path in (page_of(some(12)), JOBS, UPLOADS)}
     assert list(many.values()) == list(few.values())
-    assert max(few.values()) <= 9
+    assert max(few.values()) <= 11  # two of them, for line and pace, mostly come from memory
 
 
 @pytest.mark.parametrize(

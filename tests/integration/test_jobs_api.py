@@ -60,6 +60,7 @@ def test_the_document_has_the_documented_fields(ada: Client) -> None:
             "frames_total": None,
             "speed_x": None,
             "seconds_left": None,
+            "place": 0,
         },
         "segments": {"total": None, "done": 0},
         "attempts": 0,

@@ -82,6 +82,8 @@ async def test_a_job_accepted_without_any_ring_appears_and_its_progress_moves() 
         claim = await in_thread(lambda: rows.claimed(job, "segment", 0))
         await in_thread(lambda: steps.advance(claim, 7))
         message = await client.read()
+        while not message["progress"]["frames_done"]:  # its place in the line, while it waited
+            message = await client.read()
         assert message["type"] == "progress"
         assert message["progress"]["frames_done"] == 7
         assert message["progress"]["frames_total"] == 20

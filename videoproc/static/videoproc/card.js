@@ -3,7 +3,7 @@
 import { Refused, get, post } from "./api.js";
 import { make } from "./dom.js";
 import { logLine, parts } from "./result.js";
-import { AT_WORK, STATES, ago, count, errorWords, left } from "./words.js";
+import { AT_WORK, STATES, ago, count, errorWords, left, placeWords } from "./words.js";
 
 const template = document.getElementById("job-template");
 const announcer = document.getElementById("announcer");
@@ -128,12 +128,13 @@ export class Card {
     this.find(".job-facts").textContent = [ago(this.job.created_at), ...preset, ...asked].join(" · ");
   }
 
-  #progress({ percent, frames_done: done, frames_total: total, speed_x: speed, seconds_left: range }, state = this.job.state) {
+  #progress({ percent, frames_done: done, frames_total: total, speed_x: speed, seconds_left: range, place }, state = this.job.state) {
     const words = this.job?.paused ? "Paused; nothing is lost" : (AT_WORK[state] ?? "");
     const frames = state === "enhancing" && total ? `${count(done)} of ${count(total)} frames` : "";
     const pace = state === "enhancing" && speed ? `${speed.toFixed(speed < 10 ? 1 : 0)}× real time` : "";
-    const time = state === "enhancing" && range ? left(range) : "";
-    this.#bar(percent, [words, frames].filter(Boolean).join(" · "), [pace, time].filter(Boolean).join(" · "));
+    const turn = state === "queued" && Number.isInteger(place) ? placeWords(place) : "";
+    const time = range ? left(range) : "";
+    this.#bar(percent, [words, turn, frames].filter(Boolean).join(" · "), [pace, time].filter(Boolean).join(" · "));
   }
 
   #bar(percent, words, aside) {

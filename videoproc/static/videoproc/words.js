@@ -125,7 +125,13 @@ export function duration(seconds) {
 export function left([, high]) {
   if (high < 8) return "a few seconds left";
   if (high < 90) return `less than ${Math.ceil(high / 10) * 10} s left`;
-  return `less than ${Math.ceil(high / 60)} min left`;
+  return high < 7200 ? `less than ${Math.ceil(high / 60)} min left` : `less than ${Math.ceil(high / 3600)} h left`;
+}
+
+/** How many videos go before one that waits. */
+export function placeWords(place) {
+  if (place === 0) return "next in line";
+  return `${count(place)} ${place === 1 ? "video" : "videos"} before it`;
 }
 
 export function ago(moment) {
