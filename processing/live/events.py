@@ -56,8 +56,8 @@ def heads(
     """Return by id the named jobs, and of audiences those that there is something to tell of.
 
     Of an `unseen` audience that is each job which is open or ended so recently; of a `polled` one each that had an
-    event so recently, which its `updated_at` tells, or is at work. Jobs at work are measured, and they alone: a fleet
-    has as many as it has slots, a client may have a hundred thousand that wait.
+    event so recently, which its `updated_at` tells, or is at work. Jobs at work are measured, and of those in line the
+    newest hundred: a fleet has as many at work as it has slots, a client may have a hundred thousand that wait.
     """
     found: dict[str, Head] = {}
     for ids in _batches(sorted(job_ids)):
@@ -69,6 +69,7 @@ def heads(
         found |= _heads_at_work(Q(audience__in=names))
     for names in _batches(sorted(polled)):
         found |= _heads(Q(audience__in=names, updated_at__gte=since))
+        found |= _heads_in_line(names)
         found |= _heads_at_work(Q(audience__in=names))
     return found
 
@@ -109,7 +110,16 @@ def _heads(which: Q) -> dict[str, Head]:
 def _heads_at_work(which: Q) -> dict[str, Head]:
     """Return those of the jobs that have a running step, measured."""
     running = Step.objects.filter(state=Step.State.RUNNING).order_by().values("job_id")
-    jobs = list(Job.objects.filter(which, pk__in=running).order_by().defer(*UNMEASURED))
+    return _measured(list(Job.objects.filter(which, pk__in=running).order_by().defer(*UNMEASURED)))
+
+
+def _heads_in_line(audiences: Iterable[str]) -> dict[str, Head]:
+    """Return the newest jobs of these audiences that nobody began yet, measured: their places move without an event."""
+    jobs = Job.objects.filter(audience__in=audiences, state=Job.State.QUEUED, paused=False)
+    return _measured(list(jobs.order_by("-created_at", "id").defer(*UNMEASURED)[:SNAPSHOT_JOBS]))
+
+
+def _measured(jobs: list[Job]) -> dict[str, Head]:
     measured = {pk: at for batch in _batches(jobs) for pk, at in measure(batch).items()}
     return {str(job.pk): _head(job, measured[job.pk]) for job in jobs}
 

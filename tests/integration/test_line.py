@@ -109,7 +109,7 @@ def test_who_watches_is_told_of_a_new_place_once() -> None:
     reader.begin(events.snapshot(audience))
 
     def told() -> list[str]:
-        for head in events.heads([], [audience], ended_within_seconds=0):
+        for head in events.heads([], [], [audience], within_seconds=0).values():
             reader.offer_progress(head)
         waiting, reader._progress = reader._progress, {}
         return [re.findall(r'"place":(\w+)', waiting[str(job.pk)])[0] for job in jobs if str(job.pk) in waiting]
