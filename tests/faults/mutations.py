@@ -64,6 +64,15 @@ def without_fence() -> None:
     def held(claims: Any) -> QuerySet[Step]:
         return Step.objects.filter(pk__in=[claim.step_id for claim in claims])
 
+    renew = steps.renew
+
+    def renew_running(claims: list[Claim]) -> None:
+        # A lease of a step that nobody runs would break a constraint, and the worker would end of it.
+        running = Step.objects.filter(pk__in=[claim.step_id for claim in claims], state=Step.State.RUNNING)
+        known = set(running.values_list("pk", flat=True))
+        renew([claim for claim in claims if claim.step_id in known])
+
+    steps.renew = renew_running
     steps._held = held
     steps.still_held = lambda claims: {(claim.step_id, claim.attempt) for claim in claims}
 

@@ -19,6 +19,8 @@ from tests.faults.work import attempt_of, working_on
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 Begin = Callable[[Faulty], Campaign]
 PATIENCE_SECONDS = 25.0
+PATIENT = {"VIDEOPROC_STALL_SECONDS": "120"}
+"""What stood still with its worker is to go on, however long another worker takes to start meanwhile."""
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def mutated(server: FaultyServer) -> Iterator[Callable[[str], FaultyServer]]:
     def without(means: str) -> FaultyServer:
         for name in ("worker", "dispatch"):
             server.end(name)
-            server.run(name, app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": means})
+            server.run(name, app="tests.faults.entry", variables=PATIENT | {"VIDEOPROC_TEST_WITHOUT": means})
         return server
 
     yield without
@@ -71,7 +73,7 @@ def test_without_the_fence_a_late_write_is_seen(
     job_id = server.rows.job_of(file_id)["id"]
     _, key = working_on(server, job_id)
     server.pause("worker")
-    server.run("worker-b", app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": "fence"})
+    server.run("worker-b", app="tests.faults.entry", variables=PATIENT | {"VIDEOPROC_TEST_WITHOUT": "fence"})
     waiting = Waiting(LEASE_SECONDS + 60, "the other worker's attempt")
     while attempt_of(server, key) == 1:
         waiting.again(0.01)
@@ -83,7 +85,7 @@ def test_without_the_fence_a_late_write_is_seen(
         waiting.again()
     server.resume("worker-b")
     violations = found(run)
-    assert any(text.startswith("I2") and "though attempt" in text for text in violations), violations
+    assert any(text.startswith("I2") for text in violations), violations
 
 
 def test_without_hinting_again_a_lost_message_is_seen(
@@ -91,13 +93,13 @@ def test_without_hinting_again_a_lost_message_is_seen(
 ) -> None:
     server = mutated("hints")
     run = campaign(server)
-    server.pause("worker")
+    server.end("worker")  # one that only stands still has the message already
     run.upload(short)
     waiting = Waiting(10, "the hint")
     while server.rows.ask("SELECT id FROM processing_step WHERE state = 'queued' AND hinted_at IS NULL"):
         waiting.again()
     server.empty_broker()
-    server.resume("worker")
+    server.run("worker", app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": "hints"})
     violations = found(run)
     assert any(text.startswith("I1") for text in violations), violations
     forget(server)
