@@ -43,6 +43,7 @@ def violations(campaign: Campaign) -> list[str]:
         found += _same_bytes(system, job, accepted.clip)
         found += _heard(job, events, campaign)
         found += _along_the_edges(job, events)
+        found += _at_rest(system, job)
         found += _strikes(system, job)
         found += _written_by_holders(system, job)
     found += _files(system, jobs)
@@ -111,6 +112,12 @@ def _along_the_edges(job: dict[str, Any], events: list[dict[str, Any]]) -> Itera
         state = event["state"]
     if state != job["state"]:
         yield f"I6 job {job['id']} is {job['state']}, its last event says {state}"
+
+
+def _at_rest(system: Faulty, job: dict[str, Any]) -> Iterator[str]:
+    for step in system.rows.steps(job["id"]):
+        if job["state"] in campaigns.TERMINAL and step["state"] in {"queued", "running"}:
+            yield f"I6 job {job['id']} is {job['state']}, its {step['kind']} {step['number']} is {step['state']}"
 
 
 def _strikes(system: Faulty, job: dict[str, Any]) -> Iterator[str]:

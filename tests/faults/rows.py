@@ -23,16 +23,14 @@ class Rows:
     """The rows of the database at `url`."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def ask(self, query: str, *values: object) -> list[dict[str, Any]]:
         """Return the rows that a SELECT with `?` for each value finds; waits where the database is away."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                rows = (
-                    self._sqlite(query, values) if self._url.startswith("sqlite") else self._postgresql(query, values)
-                )
+                rows = self._sqlite(query, values) if self.url.startswith("sqlite") else self._postgresql(query, values)
                 return [{name: _plain(name, value) for name, value in row.items()} for row in rows]
             except (psycopg.OperationalError, sqlite3.OperationalError):
                 if time.monotonic() > give_up:
@@ -40,12 +38,12 @@ class Rows:
                 time.sleep(0.2)
 
     def _postgresql(self, query: str, values: tuple[object, ...]) -> list[dict[str, Any]]:
-        with psycopg.connect(self._url, connect_timeout=5, row_factory=dict_row) as connection:
+        with psycopg.connect(self.url, connect_timeout=5, row_factory=dict_row) as connection:
             return connection.execute(query.replace("?", "%s").encode(), values).fetchall()
 
     def _sqlite(self, query: str, values: tuple[object, ...]) -> list[dict[str, Any]]:
         plain = [value.hex if isinstance(value, UUID) else value for value in values]
-        connection = sqlite3.connect(f"file:{urlsplit(self._url).path}?mode=ro", uri=True, timeout=10)
+        connection = sqlite3.connect(f"file:{urlsplit(self.url).path}?mode=ro", uri=True, timeout=10)
         try:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, plain)]

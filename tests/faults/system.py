@@ -148,6 +148,10 @@ class FaultyServer(ServerSystem):
         """Let it go on."""
         self._processes[name].resume()
 
+    def runs(self, name: str) -> bool:
+        """Whether a process of this name was started and not ended."""
+        return name in self._processes
+
     def alive(self, name: str) -> bool:
         """Whether a process runs."""
         return self._processes[name].running

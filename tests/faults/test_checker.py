@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
-from tests.faults.campaign import Campaign
+from tests.faults.campaign import TERMINAL, Campaign
 from tests.faults.system import LEASE_SECONDS, Faulty, FaultyServer, Waiting
 from tests.faults.work import attempt_of, working_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 Begin = Callable[[Faulty], Campaign]
 PATIENCE_SECONDS = 25.0
+TRIES = 3
 PATIENT = {"VIDEOPROC_STALL_SECONDS": "120"}
 """What stood still with its worker is to go on, however long another worker takes to start meanwhile."""
 
@@ -34,9 +36,12 @@ def mutated(server: FaultyServer) -> Iterator[Callable[[str], FaultyServer]]:
         return server
 
     yield without
-    for name in ("worker", "dispatch"):
-        server.end(name)
+    # Whatever came of it: nothing that lacks something may run on, nor a job that it left open.
+    for name in ("worker", "worker-b", "dispatch"):
+        if server.runs(name):
+            server.end(name)
     server.mend()
+    forget(server)
 
 
 def found(run: Campaign) -> list[str]:
@@ -58,18 +63,28 @@ def finished_segment(system: FaultyServer, job_id: str) -> str:
         waiting.again(0.01)
 
 
-def times_finished(system: FaultyServer, job_id: str, segment: int) -> int:
-    """Return how often a segment was written down as enhanced."""
-    events = [event for event in system.rows.events(job_id) if event["name"] == "segment_enhanced"]
-    return sum(event["data"]["segment"] == segment for event in events)
+def attempts_finished(system: FaultyServer, job_id: str, segment: int) -> list[int]:
+    """Return which attempts at a segment were written down as enhanced, in order."""
+    events = [event["data"] for event in system.rows.events(job_id) if event["name"] == "segment_enhanced"]
+    return [data["attempt"] for data in events if data["segment"] == segment]
 
 
 def test_without_the_fence_a_late_write_is_seen(
     mutated: Callable[[str], FaultyServer], campaign: Begin, long: Path
 ) -> None:
     server = mutated("fence")
-    run = campaign(server)
-    file_id = run.upload(long)
+    for _ in range(TRIES):
+        run = campaign(server)
+        if late_write(server, run, long):
+            break
+        run.finish()
+    violations = found(run)
+    assert any(text.startswith(("I2", "I6")) for text in violations), violations
+
+
+def late_write(server: FaultyServer, run: Campaign, clip: Path) -> bool:
+    """Let a worker finish a segment that another one holds by then; False where it had been given it once more."""
+    file_id = run.upload(clip)
     job_id = server.rows.job_of(file_id)["id"]
     _, key = working_on(server, job_id)
     server.pause("worker")
@@ -81,11 +96,10 @@ def test_without_the_fence_a_late_write_is_seen(
     server.resume("worker")
     number = int(Path(key).stem.split("-")[1])
     waiting = Waiting(60, "the late write")
-    while not times_finished(server, job_id, number):
+    while not (attempts := attempts_finished(server, job_id, number)):
         waiting.again()
     server.resume("worker-b")
-    violations = found(run)
-    assert any(text.startswith("I2") for text in violations), violations
+    return attempts[0] == 1
 
 
 def test_without_hinting_again_a_lost_message_is_seen(
@@ -102,7 +116,6 @@ def test_without_hinting_again_a_lost_message_is_seen(
     server.run("worker", app="tests.faults.entry", variables={"VIDEOPROC_TEST_WITHOUT": "hints"})
     violations = found(run)
     assert any(text.startswith("I1") for text in violations), violations
-    forget(server)
 
 
 def test_without_the_join_guard_an_early_join_is_seen(
@@ -113,7 +126,6 @@ def test_without_the_join_guard_an_early_join_is_seen(
     run.upload(long)
     violations = found(run)
     assert any(text.startswith(("I1", "I2", "I3")) for text in violations), violations
-    forget(server)
 
 
 def test_without_the_digest_check_a_flipped_byte_is_seen(
@@ -133,11 +145,16 @@ def test_without_the_digest_check_a_flipped_byte_is_seen(
 
 
 def forget(server: FaultyServer) -> None:
-    """Cancel what a mutation left open, so that the next test begins quiet."""
+    """Cancel what a mutation left open, and the steps that it left at work in jobs which have ended."""
     for job in server.rows.jobs():
-        if job["state"] not in {"ready", "failed", "cancelled"}:
+        if job["state"] not in TERMINAL:
             httpx.post(
                 f"{server.url}/api/v1/jobs/{job['id']}/cancel",
                 headers={"Authorization": f"Token {server.token}"},
                 timeout=30,
             )
+    with psycopg.connect(server.rows.url) as connection:
+        connection.execute(
+            "UPDATE processing_step SET state = 'cancelled', lease_until = NULL, hinted_at = NULL"
+            " WHERE state IN ('queued', 'running')"
+        )
