@@ -24,7 +24,8 @@ MediaError
     └── ProcessStopped            process_stopped: its supervisor asked it to stop (cancel, drain)
 
 `from_wire` and `to_wire` carry an error over the border of the media process. What comes from there may have been
-written by a hostile file, so only the supervisor says ProcessError: no media process can claim it was asked to stop.
+written by a hostile file, so only the supervisor says ProcessError, OutputLost, StorageAway and Unforeseen: no media
+process can claim that it was asked to stop.
 """
 
 from __future__ import annotations

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.media import errors, wire
-from processing.media.errors import Failure, MediaError, ProcessCrashed, ProcessError, StorageAway, from_wire, to_wire
+from processing.media.errors import (
+    Failure,
+    MediaError,
+    OutputLost,
+    ProcessCrashed,
+    ProcessError,
+    StorageAway,
+    Unforeseen,
+    from_wire,
+    to_wire,
+)
 from processing.media.process.limits import LIMITS, Limits, limits_for
 from processing.media.process.protocol import (
     ANSWER,
@@ -57,7 +67,7 @@ def test_whatever_breaks_the_rules_is_refused_at_its_header(data: bytes) -> None
 @pytest.mark.parametrize("kind", leaves(MediaError), ids=lambda kind: kind.__name__)
 def test_every_error_crosses_the_border_but_those_of_the_supervisor(kind: type[MediaError]) -> None:
     crossed = from_wire(wire.from_json(wire.to_json(to_wire(kind("7 of 9"))), Failure))
-    of_the_supervisor = issubclass(kind, ProcessError | StorageAway)
+    of_the_supervisor = issubclass(kind, ProcessError | StorageAway | OutputLost | Unforeseen)
     assert type(crossed) is (ProcessCrashed if of_the_supervisor else kind)
     assert crossed.detail == "7 of 9"
 
