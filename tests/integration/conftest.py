@@ -1,4 +1,4 @@
-"""Fixtures of the tests against real servers: a web server that lets anybody in, shared by those that break nothing."""
+"""Fixtures of the tests against real servers: a web server that lets anybody in, a quick hub, a signed-in client."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from tests.door import Door
 from tests.signed_in import client_of
@@ -25,3 +26,11 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 def ada() -> Client:
     """Who owns the rows made without an owner's name."""
     return client_of("ada")
+
+
+@pytest.fixture
+def quick(settings: Settings) -> None:
+    """A layer in memory, short times, and storage that nothing else uses."""
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    settings.VIDEOPROC_HUB_TICK_SECONDS = 0.02
+    settings.VIDEOPROC_HUB_POLL_SECONDS = 0.4

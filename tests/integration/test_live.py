@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from pytest_django import Settings
 
 from processing import control
 from processing.clock import after
@@ -25,14 +24,6 @@ from tests.sockets import Client, in_thread, socket
 ALL_EVENTS = 10
 """How many events `rows.finished` leaves."""
 pytestmark = pytest.mark.usefixtures("database", "quick")
-
-
-@pytest.fixture
-def quick(settings: Settings) -> None:
-    """A layer in memory, short times, and storage that nothing else uses."""
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    settings.VIDEOPROC_HUB_TICK_SECONDS = 0.02
-    settings.VIDEOPROC_HUB_POLL_SECONDS = 0.4
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
-from pytest_django import Settings
 
 from processing.clock import after
 from processing.live import backlog, events, hub
@@ -22,14 +21,6 @@ from tests.sockets import in_thread, socket
 ALL_EVENTS = 10
 """How many events `rows.finished` leaves."""
 pytestmark = pytest.mark.usefixtures("database", "quick")
-
-
-@pytest.fixture
-def quick(settings: Settings) -> None:
-    """A layer in memory, short times, and storage that nothing else uses."""
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    settings.VIDEOPROC_HUB_TICK_SECONDS = 0.02
-    settings.VIDEOPROC_HUB_POLL_SECONDS = 0.4
 
 
 def crowd(like: Job, count: int) -> list[Job]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from django.db import connection
 from pytest_django import Settings
 
 from processing.live import doorbell, hub
 from processing.live.reader import Reader
 from processing.models import Job
 from tests import rows
+from tests.sockets import in_thread
 from videoproc.servers.valkey import Valkey
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -37,18 +37,6 @@ def layer(server_folder: Path, settings: Settings) -> Iterator[Valkey]:
         doorbell.start()
         yield server
         doorbell.stop()
-
-
-async def in_thread(act: Callable[[], Any]) -> Any:
-    """Run what touches rows beside the event loop, without leaving its connection open."""
-
-    def run() -> Any:
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
 
 
 async def next_event(reader: Reader, job: Job) -> dict[str, Any]:
