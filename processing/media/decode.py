@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -74,17 +75,40 @@ def raw_frames(
     `seek_pts`, nothing is left out.
     """
     with open_source(path) as container:
-        stream = stream_at(container, stream_index)
-        context = prepare_decoder(stream, threads=threads, tells_quantiser=tells_quantiser)
+        opened = OpenStream(container, stream_index, threads=threads, tells_quantiser=tells_quantiser)
+        yield from opened.frames(tally, seek_pts=seek_pts, wanted=wanted)
+
+
+class OpenStream:
+    """One picture stream of an open file, and its decoder: to look in many places, where opening anew costs the most.
+
+    Opening a file decodes its first picture and reads its whole index. One iteration at a time.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream_index: int, *, threads: int = 1, tells_quantiser: bool = False
+    ) -> None:
+        self._container = container
+        self._stream = stream_at(container, stream_index)
+        self._context = prepare_decoder(self._stream, threads=threads, tells_quantiser=tells_quantiser)
+
+    def frames(
+        self, tally: DecodeTally, *, seek_pts: int | None, wanted: Collection[int] = ()
+    ) -> Generator[VideoFrame, None, None]:
+        """Yield what `raw_frames` yields; without `seek_pts` from where the file stands, at first its start."""
+        context = self._context
+        if context.is_open:
+            context.flush_buffers()
+            context.skip_frame = "DEFAULT"
         first_pts = None
         is_waiting, is_there = seek_pts is not None, seek_pts is None
         if seek_pts is not None:
             try:
-                container.seek(seek_pts, stream=stream)
+                self._container.seek(seek_pts, stream=self._stream)
             except av.error.FFmpegError:
                 # Some containers cannot seek at all, and say so only when asked (MXF without an index).
                 return
-        for packet in chain(_until(wanted, packets_of(container, stream)), [None]):
+        for packet in chain(_until(wanted, packets_of(self._container, self._stream)), [None]):
             if is_waiting and packet is not None:
                 if not packet.is_keyframe or packet.pts is None or packet.is_discard:
                     continue

@@ -6,7 +6,7 @@ found by its stamp, and equal files and plan give equal stills.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,13 +17,15 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
 
 from processing.media.clock import ticks
-from processing.media.decode import DecodeTally, decode_segment, raw_frames
+from processing.media.decode import DecodeTally, OpenStream, decode_segment, raw_frames
 from processing.media.durable import full_disk_is_typed
 from processing.media.enhancement.planes import Plane, Planes, luma_bounds
 from processing.media.errors import Damaged
-from processing.media.measures import picture_area
+from processing.media.measures import percentile, picture_area, value_counts
 from processing.media.pictures import Normaliser
 from processing.media.planning import choose_encoding
 from processing.media.receipts import Stills, Storyboard
@@ -53,6 +55,8 @@ class _Footage:
 
     path: Path
     stream_index: int
+    opened: OpenStream
+    """The same stream, for looks at places that a stamp tells."""
     time_base: Fraction
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
@@ -74,20 +78,21 @@ def make_stills(source: Path, plan: Plan, result: Path, directory: Path, *, comp
     Raises a SourceError where a file cannot be read, Damaged where no picture of it decodes, StorageFull.
     """
     cv2.setNumThreads(1)
-    found = _read_result(result)
-    normaliser = Normaliser(plan.encoding)
-    poster_pts, poster = _poster(found, normaliser, plan.encoding)
-    after_pts, before, after = _pair(source, plan, found, normaliser)
-    if comparison is not None:
-        _write_comparison(comparison, before, after, plan.encoding)
-    return Stills(
-        poster=write_still(directory / "poster.jpg", shown(poster, plan.encoding)),
-        before=write_still(directory / "before.jpg", shown(before, plan.encoding)),
-        after=write_still(directory / "after.jpg", shown(after, plan.encoding)),
-        poster_seconds=found.ms(poster_pts) / 1000,
-        pair_seconds=found.ms(after_pts) / 1000,
-        storyboard=_storyboard(found, normaliser, plan.encoding, directory),
-    )
+    with open_source(result) as container:
+        found = _read_result(result, container)
+        normaliser = Normaliser(plan.encoding)
+        poster_pts, poster = _poster(found, normaliser, plan.encoding)
+        after_pts, before, after = _pair(source, plan, found, normaliser)
+        if comparison is not None:
+            _write_comparison(comparison, before, after, plan.encoding)
+        return Stills(
+            poster=write_still(directory / "poster.jpg", shown(poster, plan.encoding)),
+            before=write_still(directory / "before.jpg", shown(before, plan.encoding)),
+            after=write_still(directory / "after.jpg", shown(after, plan.encoding)),
+            poster_seconds=found.ms(poster_pts) / 1000,
+            pair_seconds=found.ms(after_pts) / 1000,
+            storyboard=_storyboard(found, normaliser, plan.encoding, directory),
+        )
 
 
 def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Stills:
@@ -102,31 +107,33 @@ def make_source_stills(source: Path, facts: SourceFacts, directory: Path) -> Sti
         # Colours that cannot be mapped are shown as they are: pale, but better than no picture.
         encoding = replace(encoding, colour=own_colour(video))
     keyframes = timeline.keyframes if timeline.identity == "pts" else ()
-    found = _Footage(
-        path=source,
-        stream_index=video.index,
-        time_base=timeline.time_base,
-        pts=timeline.pts,
-        keyframes=tuple(timeline.pts[index] for index in keyframes),
-        zero_pts=timeline.pts[0],
-        duration_ms=_ms(timeline.pts[-1] + timeline.last_duration - timeline.pts[0], timeline.time_base),
-    )
-    normaliser = Normaliser(encoding)
-    poster_pts, poster = _poster(found, normaliser, encoding)
-    return Stills(
-        poster=write_still(directory / "poster.jpg", shown(poster, encoding)),
-        poster_seconds=found.ms(poster_pts) / 1000,
-        storyboard=_storyboard(found, normaliser, encoding, directory),
-    )
+    with open_source(source) as container:
+        found = _Footage(
+            path=source,
+            stream_index=video.index,
+            opened=OpenStream(container, video.index),
+            time_base=timeline.time_base,
+            pts=timeline.pts,
+            keyframes=tuple(timeline.pts[index] for index in keyframes),
+            zero_pts=timeline.pts[0],
+            duration_ms=_ms(timeline.pts[-1] + timeline.last_duration - timeline.pts[0], timeline.time_base),
+        )
+        normaliser = Normaliser(encoding)
+        poster_pts, poster = _poster(found, normaliser, encoding)
+        return Stills(
+            poster=write_still(directory / "poster.jpg", shown(poster, encoding)),
+            poster_seconds=found.ms(poster_pts) / 1000,
+            storyboard=_storyboard(found, normaliser, encoding, directory),
+        )
 
 
 def interest(luma: Plane, colour_range: str) -> float:
     """Return how much there is to see in a picture: the spread of its luma and of its detail; 0 for a plain one."""
     black, _ = luma_bounds(colour_range)
     seen = luma[picture_area(luma, black)]
-    low, high = np.percentile(seen, (5, 95))
-    detail = np.percentile(cv2.absdiff(seen, cv2.GaussianBlur(seen, (5, 5), 0)), 95)
-    return float((high - low) * (1.0 + min(float(detail), 20.0)))
+    levels = value_counts(seen)
+    detail = percentile(value_counts(cv2.absdiff(seen, cv2.GaussianBlur(seen, (5, 5), 0))), 95.0)
+    return (percentile(levels, 95.0) - percentile(levels, 5.0)) * (1.0 + min(detail, 20.0))
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -167,7 +174,7 @@ def _storyboard(found: _Footage, normaliser: Normaliser, encoding: Encoding, dir
 
 def _at_indices(found: _Footage, wanted: set[int], normaliser: Normaliser) -> Iterator[tuple[int, Planes]]:
     """Yield stamps and planes of frames by their index in decoder output, decoding everything up to the last."""
-    with closing(raw_frames(found.path, found.stream_index, DecodeTally())) as frames:
+    with closing(_from_start(found)) as frames:
         for index, frame in enumerate(islice(frames, max(wanted) + 1)):
             if index in wanted:
                 yield found.pts[index], normaliser.planes(frame)
@@ -184,7 +191,7 @@ def _at_keyframes(found: _Footage, most: int, normaliser: Normaliser) -> Iterato
             seen = True
             yield pts, planes
     if not seen:
-        with closing(raw_frames(found.path, found.stream_index, DecodeTally())) as frames:
+        with closing(_from_start(found)) as frames:
             for frame in islice(frames, 1):
                 yield found.pts[0], normaliser.planes(frame)
 
@@ -199,7 +206,7 @@ def _pair(source: Path, plan: Plan, found: _Footage, normaliser: Normaliser) -> 
             continue
         before = _source_planes(source, plan, index, seek, normaliser)
         if before is not None:
-            distance = abs(float(np.median(before.y)) - typical)
+            distance = abs(percentile(value_counts(before.y), 50.0) - typical)
             if best is None or distance < best[0]:
                 best = (distance, index, before)
     if best is None:
@@ -260,26 +267,26 @@ def _source_planes(source: Path, plan: Plan, index: int, seek: int, normaliser: 
     return None
 
 
-def _read_result(path: Path) -> _Footage:
+def _read_result(path: Path, container: InputContainer) -> _Footage:
     """Read what a result says of its pictures; its clock is the container's, which sound may begin and end."""
-    with open_source(path) as container:
-        stream = picture_stream(container)
-        index, time_base = stream.index, stream.time_base
-        duration_ms = round((container.duration or 0) * Fraction(1000, av.time_base))
-        packets = [
-            (packet.pts, packet.is_keyframe) for packet in packets_of(container, stream) if packet.pts is not None
-        ]
-    if not packets or time_base is None:
+    stream = picture_stream(container)
+    packets = [(packet.pts, packet.is_keyframe) for packet in packets_of(container, stream) if packet.pts is not None]
+    if not packets or stream.time_base is None:
         raise Damaged("the result holds no picture")
     return _Footage(
         path=path,
-        stream_index=index,
-        time_base=time_base,
+        stream_index=stream.index,
+        opened=OpenStream(container, stream.index),
+        time_base=stream.time_base,
         pts=tuple(sorted(pts for pts, _ in packets)),
         keyframes=tuple(sorted(pts for pts, is_keyframe in packets if is_keyframe)),
         zero_pts=0,
-        duration_ms=duration_ms,
+        duration_ms=round((container.duration or 0) * Fraction(1000, av.time_base)),
     )
+
+
+def _from_start(found: _Footage) -> Generator[VideoFrame, None, None]:
+    return raw_frames(found.path, found.stream_index, DecodeTally())
 
 
 def _ms(count: int, time_base: Fraction) -> int:
@@ -294,7 +301,10 @@ def _from(
     With `wanted` nothing is decoded beyond the packets with these stamps.
     """
     seek_pts = max((keyframe for keyframe in found.keyframes if keyframe <= pts), default=None)
-    decoded = raw_frames(found.path, found.stream_index, DecodeTally(), seek_pts=seek_pts, wanted=wanted)
+    at_keyframe = seek_pts is not None
+    decoded = (
+        found.opened.frames(DecodeTally(), seek_pts=seek_pts, wanted=wanted) if at_keyframe else _from_start(found)
+    )
     with closing(decoded) as frames:
         for frame in frames:
             if frame.pts is not None:

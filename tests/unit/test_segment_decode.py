@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from processing.media.decode import DecodeTally, FrameReader, decode_all, decode_segment, raw_frames
+from processing.media.decode import DecodeTally, FrameReader, OpenStream, decode_all, decode_segment, raw_frames
 from processing.media.errors import SourceError
 from processing.media.probe import probe
 from processing.media.segments import TARGETS_SECONDS, WARMUP_FRAMES, plan_segments
+from processing.media.sources import open_source
 from processing.media.timeline import read_timeline
 from tests.clips import checksum, damaged, make_clip, read_number, truncated, without_composition_offsets
 
@@ -187,3 +189,21 @@ def test_no_more_is_decoded_than_is_wanted(key: int, tmp_path: Path) -> None:
     to_the_end = [frame.pts for frame in raw_frames(path, header.video.index, DecodeTally(), wanted=[-1])]
     assert set(to_the_end) < set(timeline.pts), "frames that no other refers to are left out"
     assert to_the_end[-1] >= timeline.pts[-4]
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "open_gop.mp4", "web.webm", "old.avi", "interlaced.ts"])
+def test_a_file_kept_open_gives_at_each_place_what_one_opened_there_gives(name: str, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / name, **CLIPS[name])
+    header = probe(path)
+    timeline = read_timeline(path, header)
+    stamps = timeline.pts if timeline.identity == "pts" else timeline.stamps
+    places = [stamps[key] for key in timeline.keyframes]
+    with open_source(path) as container:
+        opened = OpenStream(container, header.video.index)
+        # There and back, each place left in the middle, at its end, or after the decoder was emptied.
+        for place in [*places, *reversed(places)]:
+            for wanted, most in (((place,), None), ((), 2), ((), None)):
+                fresh = raw_frames(path, header.video.index, DecodeTally(), seek_pts=place, wanted=wanted)
+                kept = opened.frames(DecodeTally(), seek_pts=place, wanted=wanted)
+                expected = [(frame.pts, checksum(frame)) for frame in islice(fresh, most)]
+                assert [(frame.pts, checksum(frame)) for frame in islice(kept, most)] == expected
