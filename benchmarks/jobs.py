@@ -95,8 +95,10 @@ def whole(bench: Bench, *, seconds: float, slots: int, repeats: int) -> None:
     for _ in range(repeats):
         alone, at_work = _engine_alone(clip, bench.folder)
         with _running(bench, worker("w0", slots=slots), slots=slots) as (entrance, check):
+            before = bench.parts.cpu_seconds()
             sent = entrance.send(clip.name, clip)
             (job,) = ended([sent], check)
+            used = {part: seconds - before[part] for part, seconds in bench.parts.cpu_seconds().items()}
         if job.receipt is None or job.receipt["sha256"] != sha256_of(bench.folder / ALONE):
             raise SystemExit("the service and the engine alone gave different files: their times cannot be compared")
         lines.append(timeline(sent, job))
@@ -108,6 +110,8 @@ def whole(bench: Bench, *, seconds: float, slots: int, repeats: int) -> None:
         )
     print(f"\nMedian {median(ratios):.3f}; aim: <= 1.1, and 1 s more at most. Where the last one's time went:\n")
     print(lines[-1].table(slots))
+    each = ", ".join(f"{part} {seconds:.2f}" for part, seconds in used.items())
+    print(f"Seconds of CPU meanwhile, without the media processes that have ended: {each}\n")
 
 
 def _engine_alone(clip: Path, folder: Path) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
-from processing import failures, nudge, pipeline, storage
+from processing import clock, failures, nudge, pipeline, storage
 from processing.clock import after
 from processing.models import Job
 from processing.state import job as jobs
@@ -61,6 +61,30 @@ def hint_again() -> None:
     except DATABASE_AWAY as exc:
         logger.warning("hints stay until they are old", extra={"cause": str(exc)})
     nudge.nudge()
+
+
+class Patience:
+    """Tells when a lapsed lease means a lost worker, and when its holder may only have had no time to renew it.
+
+    That is so for a lease's time after this began, but in the embedded mode, where one supervisor starts and ends all;
+    and after two looks between which more than half of that went by, on our clock or the database's: something stood
+    still, or the database's clock leapt, as it does where a machine slept.
+    """
+
+    def __init__(self) -> None:
+        self._looked: tuple[float, float] | None = None
+        self._ends = time.monotonic() + (0.0 if settings.EMBEDDED else settings.VIDEOPROC_LEASE_SECONDS)
+
+    def is_over(self) -> bool:
+        """Look, as each pass does, and return whether lapsed leases may be given away."""
+        ours, theirs = time.monotonic(), clock.reading()
+        if self._looked is not None:
+            passed = max(ours - self._looked[0], theirs - self._looked[1])
+            if passed > settings.VIDEOPROC_LEASE_SECONDS / 2:
+                logger.warning("no lease expires for a while", extra={"seconds_since_last_look": round(passed, 1)})
+                self._ends = ours + settings.VIDEOPROC_LEASE_SECONDS
+        self._looked = ours, theirs
+        return ours >= self._ends
 
 
 def expire_leases() -> int:
@@ -109,19 +133,13 @@ def to_clean() -> list[Job]:
 
 def run(stop: threading.Event) -> None:
     """Dispatch until `stop` is set; trouble with the database or the broker is waited out."""
-    last_pass = time.monotonic()
-    # Of what lapsed before it began a dispatcher cannot know whether its holder died or only missed the database. In
-    # the embedded mode it died: one supervisor starts and ends them all.
-    no_expiry_before = last_pass + (0.0 if settings.EMBEDDED else settings.VIDEOPROC_LEASE_SECONDS)
+    patience = Patience()
     last_housekeeping = -settings.VIDEOPROC_HOUSEKEEPING_SECONDS
     while not stop.is_set():
         began = time.monotonic()
-        if began - last_pass > settings.VIDEOPROC_LEASE_SECONDS / 2:
-            # This process, or the database, stood still: holders need a lease's time to renew first.
-            no_expiry_before = began + settings.VIDEOPROC_LEASE_SECONDS
         try:
             close_old_connections()
-            if began >= no_expiry_before:
+            if patience.is_over():
                 expire_leases()
             hint_due()
             clean_ended_jobs()
@@ -132,7 +150,6 @@ def run(stop: threading.Event) -> None:
                 if mended := steps.mend_times():
                     logger.warning("the database's clock was set back", extra={"steps": mended})
                 storage.sweep(older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS)
-            last_pass = began
         except DATABASE_AWAY as exc:
             logger.warning("database unreachable", extra={"cause": str(exc)})
         except OSError as exc:

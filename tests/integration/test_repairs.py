@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
+from pytest_django import Settings
 
 from processing import control, dispatch, failures, pipeline, storage
 from processing.clock import after
@@ -108,6 +111,41 @@ def test_a_clock_of_the_database_that_was_set_back_holds_nothing_up() -> None:
     assert (steps.due(10), steps.mend_times(), steps.mend_times()) == ([], 3, 0)
     assert [step.index for step in steps.due(10)] == [1, 2]
     assert segments.filter(state="running", lease_until__range=(Now(), after(13))).count() == 1
+
+
+@contextmanager
+def an_hour_later() -> Iterator[None]:
+    """Let PostgreSQL's clock leap, for this connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA leapt")
+        cursor.execute(
+            "CREATE FUNCTION leapt.statement_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+            "$$ SELECT pg_catalog.statement_timestamp() + interval '1 hour' $$"
+        )
+        # What is named before the catalogue hides it.
+        cursor.execute("SET search_path = leapt, pg_catalog, public")
+        try:
+            yield
+        finally:
+            cursor.execute("RESET search_path")
+            cursor.execute("DROP SCHEMA leapt CASCADE")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_clock_of_the_database_that_leaps_takes_no_living_worker_its_lease(settings: Settings) -> None:
+    settings.EMBEDDED, settings.VIDEOPROC_LEASE_SECONDS = True, 0.6
+    claim = rows.claimed(rows.accepted(), Kind.METADATA)
+    patience = dispatch.Patience()
+    assert patience.is_over()
+    with an_hour_later():
+        assert [step.pk for step in steps.lapsed()] == [claim.step_id]
+        leapt_at = time.monotonic()
+        assert not patience.is_over()
+        steps.renew([claim])
+        while not patience.is_over():
+            time.sleep(0.01)
+        assert time.monotonic() - leapt_at >= 0.6
+        assert steps.still_held([claim])
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
