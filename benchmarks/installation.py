@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,6 +74,8 @@ class Parts:
 @contextmanager
 def installation(parts: Parts, **variables: str) -> Iterator[Path]:
     """Start the servers, set the project up against them in this process too, and yield the folder of it all."""
+    # Asked to end, everything that was started is stopped and removed, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="videoproc-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL refuses root, and has to get through

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from django.db.models import Q
+from django.db.models import F, Q, Window
+from django.db.models.functions import RowNumber
 
 from processing.api.document import job_document
 from processing.clock import after
@@ -24,6 +25,8 @@ PAGE = 256
 """How many events of one job are read at once."""
 SNAPSHOT_JOBS = 100
 SNAPSHOT_SECONDS = 3600.0
+IN_LINE_JOBS = 300
+"""So many that wait are measured at each poll, of a batch of audiences."""
 BATCH = 200
 UNMEASURED = ("metadata", "chosen", "receipt", "stills", "warnings", "error_detail")
 """Long columns that tell nothing of how far a job is."""
@@ -56,8 +59,8 @@ def heads(
     """Return by id the named jobs, and of audiences those that there is something to tell of.
 
     Of an `unseen` audience that is each job which is open or ended so recently; of a `polled` one each that had an
-    event so recently, which its `updated_at` tells, or is at work. Jobs at work are measured, and of those in line the
-    newest hundred: a fleet has as many at work as it has slots, a client may have a hundred thousand that wait.
+    event so recently, which its `updated_at` tells, or is at work. Jobs at work are measured, and some of those that
+    wait: a fleet has as many at work as it has slots, a client may have a hundred thousand in line.
     """
     found: dict[str, Head] = {}
     for ids in _batches(sorted(job_ids)):
@@ -114,9 +117,14 @@ def _heads_at_work(which: Q) -> dict[str, Head]:
 
 
 def _heads_in_line(audiences: Iterable[str]) -> dict[str, Head]:
-    """Return the newest jobs of these audiences that nobody began yet, measured: their places move without an event."""
-    jobs = Job.objects.filter(audience__in=audiences, state=Job.State.QUEUED, paused=False)
-    return _measured(list(jobs.order_by("-created_at", "id").defer(*UNMEASURED)[:SNAPSHOT_JOBS]))
+    """Return jobs that nobody began yet, measured: their places move without an event.
+
+    Of each audience the newest, as a snapshot shows them; where there are too many, each has as many as the others.
+    """
+    nth = Window(RowNumber(), partition_by=F("audience"), order_by=(F("created_at").desc(), F("id")))
+    waiting = Job.objects.filter(audience__in=audiences, state=Job.State.QUEUED, paused=False).order_by()
+    told = waiting.annotate(nth=nth).filter(nth__lte=SNAPSHOT_JOBS).order_by("nth").values("pk")[:IN_LINE_JOBS]
+    return _measured(list(Job.objects.filter(pk__in=told).order_by().defer(*UNMEASURED)))
 
 
 def _measured(jobs: list[Job]) -> dict[str, Head]:

@@ -178,6 +178,18 @@ def test_a_poll_reads_what_changed_and_measures_no_more_than_a_hundred_in_line_h
     assert [jobs for _, jobs in costs] == [[11, 1], [1], [events.SNAPSHOT_JOBS, 1], [1]]
 
 
+def test_one_client_that_sends_very_many_does_not_hide_the_places_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "IN_LINE_JOBS", 20)
+    modest = [rows.accepted(client_id="modest") for _ in range(3)]
+    bulk = crowd(rows.accepted(client_id="bulk"), 200)
+    Job.objects.update(updated_at=after(-3600))
+    polled = events.heads((), (), {modest[0].audience, bulk[0].audience}, within_seconds=60)
+    told = [head for head in polled.values() if head.audience == modest[0].audience]
+    assert {head.job_id for head in told} == {str(job.pk) for job in modest}
+    assert all(head.measured is not None and head.measured.place is not None for head in told)
+    assert len(polled) == 20
+
+
 async def test_a_task_of_the_hub_that_ends_by_an_error_ends_the_process_in_order(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
