@@ -1,4 +1,6 @@
-"""Says what is unsafe about a server installation; nothing starts while the list is not empty."""
+"""Says what is unsafe about a server installation, and which times contradict each other in any; nothing starts while
+the list is not empty.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +33,31 @@ def unsafe(settings: Mapping[str, Any]) -> list[str]:
     if broker.scheme.startswith("amqp") and (broker.username or "guest") == "guest":
         found.append("VIDEOPROC_BROKER_URL uses the guest account: create a user of its own")
     return found
+
+
+def contradictory(settings: Mapping[str, Any]) -> list[str]:
+    """Return one sentence for each setting that makes another meaningless, each naming both and what would happen."""
+    lease, renew = settings["VIDEOPROC_LEASE_SECONDS"], settings["VIDEOPROC_RENEW_SECONDS"]
+    beat, seen = settings["VIDEOPROC_BEAT_SECONDS"], settings["VIDEOPROC_SEEN_SECONDS"]
+    stall, step = settings["VIDEOPROC_STALL_SECONDS"], settings["VIDEOPROC_STEP_SECONDS"]
+    between = f"VIDEOPROC_RENEW_SECONDS ({renew:g}) and VIDEOPROC_BEAT_SECONDS ({beat:g}) together"
+    found = []
+    if renew + beat >= lease:
+        found.append(f"{between} reach VIDEOPROC_LEASE_SECONDS ({lease:g}): steps are taken from workers that live")
+    if renew + beat >= seen:
+        found.append(f"{between} reach VIDEOPROC_SEEN_SECONDS ({seen:g}): workers that live count as gone")
+    if stall > step:
+        found.append(
+            f"VIDEOPROC_STALL_SECONDS ({stall:g}) is more than VIDEOPROC_STEP_SECONDS ({step:g}): a hang is never seen"
+        )
+    return found
+
+
+def refuse_contradictory(settings: Mapping[str, Any]) -> None:
+    """Raise ImproperlyConfigured with every contradiction named."""
+    found = contradictory(settings)
+    if found:
+        raise ImproperlyConfigured("these times cannot work together:\n- " + "\n- ".join(found))
 
 
 def refuse_unsafe(settings: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from videoproc.environment import (
     words,
     worker_slots,
 )
+from videoproc.safety import refuse_contradictory, refuse_unsafe
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -241,7 +242,6 @@ LOGGING = {
     },
 }
 
+refuse_contradictory(globals())
 if not EMBEDDED:
-    from videoproc.safety import refuse_unsafe
-
     refuse_unsafe(globals())
