@@ -5,6 +5,7 @@ Invariant: each act is one function of control.py, and a job whose state does no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,8 @@ from django.http import HttpRequest
 from processing import control
 from processing.models import Job
 from processing.state.errors import JobClosed, JobOpen
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 FIRST, LAST = 100, -100
@@ -49,7 +52,7 @@ ACTS = {
             label="Pause",
             done="paused",
             refused=ENDED,
-            change=control.pause,
+            change=partial(control.pause, by="staff"),
             is_offered=lambda job: _is_open(job) and not job.paused,
         ),
         Act(
@@ -57,7 +60,7 @@ ACTS = {
             label="Resume",
             done="resumed",
             refused=ENDED,
-            change=control.resume,
+            change=partial(control.resume, by="staff"),
             is_offered=lambda job: _is_open(job) and job.paused,
         ),
         Act(
@@ -65,7 +68,7 @@ ACTS = {
             label="Retry",
             done="taken up again",
             refused="stayed as they were: at work or ready",
-            change=control.retry,
+            change=partial(control.retry, by="staff"),
             is_offered=lambda job: job.state in {Job.State.FAILED, Job.State.CANCELLED},
         ),
         Act(
@@ -73,7 +76,7 @@ ACTS = {
             label="Put first",
             done="put before their owner's others",
             refused=ENDED,
-            change=partial(control.prioritise, priority=FIRST),
+            change=partial(control.prioritise, priority=FIRST, by="staff"),
             is_offered=lambda job: _is_open(job) and job.priority != FIRST,
         ),
         Act(
@@ -81,7 +84,7 @@ ACTS = {
             label="Put last",
             done="put behind their owner's others",
             refused=ENDED,
-            change=partial(control.prioritise, priority=LAST),
+            change=partial(control.prioritise, priority=LAST, by="staff"),
             is_offered=lambda job: _is_open(job) and job.priority != LAST,
         ),
         Act(
@@ -89,7 +92,7 @@ ACTS = {
             label="Put in turn",
             done="put where they began among their owner's",
             refused=ENDED,
-            change=partial(control.prioritise, priority=0),
+            change=partial(control.prioritise, priority=0, by="staff"),
             is_offered=lambda job: _is_open(job) and job.priority != 0,
         ),
         Act(
@@ -97,7 +100,7 @@ ACTS = {
             label="Cancel",
             done="cancelled",
             refused=ENDED,
-            change=control.cancel,
+            change=partial(control.cancel, by="staff"),
             is_offered=_is_open,
             is_grave=True,
         ),
@@ -123,6 +126,7 @@ def steer(model_admin: admin.ModelAdmin, request: HttpRequest, act: Act, job_ids
         try:
             act.change(job_id)
             done += 1
+            logger.info("job steered", extra={"job": job_id, "act": act.name, "by": request.user.get_username()})
         except (JobClosed, JobOpen):
             refused += 1
     if done:

@@ -97,6 +97,7 @@ def test_the_cancel_button_ends_a_job_once(staff: Client) -> None:
     assert "1 job cancelled" in staff.post(path, follow=True).content.decode()
     job.refresh_from_db()
     assert job.state == Job.State.CANCELLED
+    assert job.events.get(name="cancelled").data == {"by": "staff"}
     assert "had already ended" in staff.post(path, follow=True).content.decode()
     assert not Step.objects.filter(job=job, state__in=("queued", "running")).exists()
 
@@ -143,6 +144,7 @@ def test_each_act_is_a_button_and_an_action(staff: Client, name: str, words: str
     for job in (one, two):
         job.refresh_from_db()
         assert {field: getattr(job, field) for field in change} == change
+        assert job.events.last().data["by"] == "staff"
     assert staff.post(reverse("admin:job-admin-do", args=[one.pk, "polish"])).status_code == 404
 
 

@@ -194,6 +194,7 @@ def test_a_job_is_paused_resumed_put_first_and_taken_up_again(ada: Client) -> No
     assert (again.status_code, again.json()["state"]) == (200, "queued")
     names = list(Event.objects.filter(job=job).order_by("seq").values_list("name", flat=True))
     assert names == ["accepted", "paused", "resumed", "prioritised", "cancelled", "retried"]
+    assert {event.data["by"] for event in Event.objects.filter(job=job).exclude(name="accepted")} == {"owner"}
 
 
 def test_cancel_ends_the_job_once(ada: Client) -> None:
