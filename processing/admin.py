@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST, require_safe
 
-from processing import job_page, progress, steering
+from processing import control, job_page, progress, steering
 from processing.api.delivery import Delivery, deliver
 from processing.api.document import STILLS
 from processing.api.errors import NotAvailable, RangeNotSatisfiable
@@ -218,10 +218,31 @@ class JobAdmin(ReadOnlyAdmin):
 class WorkerAdmin(ReadOnlyAdmin):
     """Workers as their heartbeats last said, the live ones first."""
 
-    list_display = ("name", "is_live", "slots", "running", "sandbox", "started_at", "seen_at")
+    list_display = ("name", "is_live", "takes_work", "slots", "running", "sandbox", "started_at", "seen_at")
     list_display_links = None
     ordering = ("-seen_at", "name")
     sortable_by = ()
+    actions = ("drain", "undo_drain")
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Return whether this person may drain workers: who may change them, were they changeable."""
+        return request.user.has_perm("processing.change_worker")
+
+    @admin.action(description="Drain: selected workers end what they have and take no more", permissions=["steer"])
+    def drain(self, request: HttpRequest, queryset: QuerySet[Worker]) -> None:
+        """Let workers take no more work."""
+        self._drain(request, queryset, drained=True, told="end what they have and take no more work")
+
+    @admin.action(description="Take work again: selected workers", permissions=["steer"])
+    def undo_drain(self, request: HttpRequest, queryset: QuerySet[Worker]) -> None:
+        """Let drained workers take work again."""
+        self._drain(request, queryset, drained=False, told="take work again")
+
+    def _drain(self, request: HttpRequest, queryset: QuerySet[Worker], *, drained: bool, told: str) -> None:
+        names = list(queryset.values_list("pk", flat=True))
+        for name in names:
+            control.drain(name, drained=drained)
+        self.message_user(request, f"Told to {told}: {', '.join(names)}.", messages.SUCCESS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """Return the workers, with what the database's clock says of them."""
@@ -233,6 +254,11 @@ class WorkerAdmin(ReadOnlyAdmin):
     def is_live(self, worker: Worker) -> bool:
         """Return whether the worker was heard of lately."""
         return bool(worker.live)  # type: ignore[attr-defined]  # annotated above
+
+    @admin.display(description="work")
+    def takes_work(self, worker: Worker) -> str:
+        """Return whether the worker was asked to take no more."""
+        return "drained" if worker.drained else "takes it"
 
     @admin.display(description="sandbox layers")
     def sandbox(self, worker: Worker) -> str:

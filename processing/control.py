@@ -1,5 +1,5 @@
-"""What people ask of a job: cancel, pause, resume, priority, retry. Each is true at once in the rows; workers find out
-by their next heartbeat.
+"""What people ask of a job (cancel, pause, resume, priority, retry) and of a worker (drain). Each is true at once in
+the rows; workers find out by their next heartbeat.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.db import transaction
 from processing import nudge
 from processing.media import wire
 from processing.media.requests import Planned
-from processing.models import Job, Step
+from processing.models import Job, Step, Worker
 from processing.pipeline import spans_of
 from processing.state import job as jobs
 from processing.state import step as steps
@@ -102,3 +102,15 @@ def retry(job_id: UUID | str, *, by: By = "owner") -> Job:
         steps.create(job, Kind.METADATA)
     transaction.on_commit(nudge.nudge, robust=True)
     return job
+
+
+def drain(worker: str, *, drained: bool = True) -> None:
+    """Let a worker end what it has and take no more, or take work again. Worker.DoesNotExist where there is none."""
+    if not Worker.objects.filter(pk=worker).update(drained=drained):
+        raise Worker.DoesNotExist(f"no worker is named {worker}")
+
+
+def is_drained(worker: str) -> bool:
+    """Return whether a worker knows that it takes no more work, and has ended what it had."""
+    told = Worker.objects.filter(pk=worker, drained=True, slots=0).exists()
+    return told and not Step.objects.filter(worker=worker, state=Step.State.RUNNING).exists()

@@ -190,7 +190,13 @@ def _storage() -> Iterator[Finding]:
 
 
 def _workers() -> Iterator[Finding]:
-    live = list(Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS), slots__gt=0))
+    seen_lately = Worker.objects.filter(seen_at__gte=after(-settings.VIDEOPROC_SEEN_SECONDS))
+    live = list(seen_lately.filter(slots__gt=0))
+    drained = [worker.name for worker in seen_lately.filter(drained=True)]
+    again = f"manage.py drain --undo {drained[0]}" if drained else ""
+    if drained and not live:
+        yield _wrong("workers", f"all are drained ({', '.join(drained)})", f"start one, or {again}")
+        return
     if not live:
         last = Worker.objects.order_by("-seen_at").first()
         seen = f"; the last was {last.name}, at {last.seen_at:%Y-%m-%d %H:%M:%S} UTC" if last else ""
@@ -198,6 +204,8 @@ def _workers() -> Iterator[Finding]:
         return
     slots = sum(worker.slots for worker in live)
     yield _ok("workers", f"{len(live)} with {slots} slots, {sum(worker.running for worker in live)} steps in work")
+    if drained:
+        yield _note("workers", f"{len(drained)} drained: {', '.join(drained)}", f"stop them, or {again}")
     common = set.intersection(*(set(worker.layers) for worker in live))
     yield _ok("sandbox", f"active in each worker: {', '.join(sorted(common)) or 'nothing'}")
     for worker in live:

@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,6 +38,10 @@ class Lease:
     noted: int = 0
 
 
+def _nobody_listens(drained: bool) -> None:
+    """Stand in until somebody listens: what comes is put back anyhow."""
+
+
 class Leases:
     """The heartbeat of one worker process."""
 
@@ -49,7 +53,9 @@ class Leases:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
-        self._draining = False
+        self._stopping = False
+        self._drained = False
+        self._on_drained: Callable[[bool], None] = _nobody_listens
         self._strays_until = -math.inf
         self._thread = vital.thread(self._run, name="leases")
 
@@ -59,13 +65,24 @@ class Leases:
         self._thread.start()
 
     @property
-    def draining(self) -> bool:
-        """Whether this process takes no more work."""
-        return self._draining
+    def stopping(self) -> bool:
+        """Whether this process is about to end."""
+        return self._stopping
 
-    def drain(self) -> None:
+    @property
+    def drained(self) -> bool:
+        """Whether this worker was asked to take no more work."""
+        return self._drained
+
+    def listen(self, on_drained: Callable[[bool], None]) -> None:
+        """Call `on_drained` now where this worker is drained, and from the heartbeat whenever that changes."""
+        self._on_drained = on_drained
+        if self._drained:
+            on_drained(True)
+
+    def stop(self) -> None:
         """Take no more work and stop what is held, so that it is handed back."""
-        self._draining = True
+        self._stopping = True
         with self._lock:
             for lease in self._held.values():
                 lease.stop.set()
@@ -77,7 +94,7 @@ class Leases:
 
     def close(self) -> None:
         """Say that this worker has no slots any more, and end the thread."""
-        self._draining = self._closing = True
+        self._stopping = self._closing = True
         self._wake.set()
         self._thread.join(timeout=5)
 
@@ -88,7 +105,7 @@ class Leases:
         key = (claim.step_id, claim.attempt)
         with self._lock:
             self._held[key] = lease
-            if self._draining:
+            if self._stopping:
                 lease.stop.set()
         try:
             yield lease
@@ -99,7 +116,7 @@ class Leases:
     def _run(self) -> None:
         renewed = seen = -math.inf
         failing = False
-        draining = False
+        takes_work = True
         while True:
             closing = self._closing
             try:
@@ -110,9 +127,10 @@ class Leases:
                 if leases and now - renewed >= settings.VIDEOPROC_RENEW_SECONDS:
                     steps.renew([lease.claim for lease in leases])
                     renewed = now
-                if now - seen >= settings.VIDEOPROC_RENEW_SECONDS or self._draining != draining:
-                    draining = self._draining
-                    self._say_alive(len(leases), slots=0 if draining else self._slots)
+                if now - seen >= settings.VIDEOPROC_RENEW_SECONDS or self._takes_work() != takes_work:
+                    takes_work = self._takes_work()
+                    self._say_alive(len(leases), slots=self._slots if takes_work else 0)
+                    self._heed()
                     seen = now
                 self._note_progress(leases)
                 self._find_lost(leases)
@@ -134,6 +152,17 @@ class Leases:
         facts = {"slots": slots, "running": running, "layers": list(self._layers), "seen_at": Now()}
         if not Worker.objects.filter(pk=self.worker).update(**facts):
             Worker.objects.create(name=self.worker, started_at=Now(), **facts)
+
+    def _takes_work(self) -> bool:
+        return not (self._stopping or self._drained)
+
+    def _heed(self) -> None:
+        """See whether somebody drained this worker, or let it take work again; the next beat says so in its row."""
+        drained = bool(Worker.objects.filter(pk=self.worker, drained=True).exists())
+        if drained != self._drained:
+            self._drained = drained
+            logger.info("takes no more work" if drained else "takes work again", extra={"worker": self.worker})
+            self._on_drained(drained)
 
     def _find_lost(self, leases: list[Lease]) -> None:
         held = steps.still_held(lease.claim for lease in leases) if leases else set()

@@ -282,6 +282,9 @@ class Worker(models.Model):
     running = models.PositiveSmallIntegerField(default=0)
     seen_at = models.DateTimeField()
     started_at = models.DateTimeField()
+    drained = models.BooleanField(
+        db_default=False, default=False, help_text="Asked to take no more work; what it has, it ends."
+    )
     layers = models.JSONField(default=list, help_text="The sandbox layers that are active.")
 
     class Meta:

@@ -206,10 +206,13 @@ class Supervisor:
 
     def perform(self, job_id: str, epoch: int, kind: str, work: Callable[[Work], None], *, index: int = 0) -> None:
         """Claim a step and do its work; nothing where the step is not there to be taken."""
-        if self.leases.draining:
-            raise Reject("draining", requeue=True)
+        if self.leases.stopping:
+            raise Reject("stopping", requeue=True)
         began = time.monotonic()
         try:
+            if self.leases.drained:  # its message came while the worker was told: another one hints at the step
+                steps.forget_hint(job_id, epoch, kind, index)
+                return
             if kind in WRITING and not _has_room(job_id, epoch, kind, index):
                 return
             claim = steps.claim(job_id, epoch, kind, index, worker=self.worker)

@@ -1,4 +1,4 @@
-"""Ties the supervisor to the life of Celery's worker process: begun with it, drained at SIGTERM, ended with it.
+"""Ties the supervisor to the life of Celery's worker process: begun with it, stopped at SIGTERM, ended with it.
 
 With `--pool threads` Celery's own time limits, revocation and soft shutdown do nothing, so none of them is relied on.
 """
@@ -51,6 +51,21 @@ class ImpatientConsumer(Consumer):
         self._events_wait = False
         if self.event_dispatcher:
             self.event_dispatcher.buffer_limit = sys.maxsize  # or a step's thread would write to the loop's connection
+        supervisor.current().leases.listen(self._on_drained)
+
+    def _on_drained(self, drained: bool) -> None:
+        """Let the loop, which alone may use its connection, take messages or not; called by any thread."""
+        self.hub.call_soon(self._take_messages, not drained)
+
+    def _take_messages(self, wanted: bool) -> None:
+        if not self.task_consumer:
+            return  # between two connections; the next one asks again
+        for queue in self.app.amqp.queues.values():
+            if wanted:
+                self.task_consumer.add_queue(queue)
+            else:
+                self.task_consumer.cancel_by_queue(queue.name)
+        self.task_consumer.consume()
 
     def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
         """Return a connection that asks for no confirms: what the consumer itself publishes are events for flower.
@@ -140,9 +155,9 @@ def begin(**_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def drain(**_: Any) -> None:
+def stop(**_: Any) -> None:
     """Stop media processes and hand their steps back, so that Celery's warm shutdown has little to wait for."""
-    supervisor.current().leases.drain()
+    supervisor.current().leases.stop()
     hub = get_event_loop()
     if hub is not None:
         # A signal does not end the loop's wait for messages, which may last for seconds; nor can its own thread do so.

@@ -340,6 +340,11 @@ def unmark_hinted(step: Step) -> None:
     Step.objects.filter(pk=step.pk, state=State.QUEUED).update(hinted_at=None)
 
 
+def forget_hint(job_id: UUID | str, epoch: int, kind: str, index: int) -> None:
+    """Note that the message of a queued step came to nothing, so that it is hinted at again."""
+    _queued(job_id, epoch, kind, index).update(hinted_at=None)
+
+
 def forget_hints() -> None:
     """Let everything that waits be hinted again: a worker or a broker came back, and earlier messages may be lost."""
     Step.objects.filter(state=State.QUEUED, hinted_at__isnull=False).update(hinted_at=None)

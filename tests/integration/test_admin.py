@@ -208,6 +208,18 @@ def test_workers_are_live_by_the_databases_clock(staff: Client) -> None:
     assert "seccomp" in text
 
 
+def test_workers_are_drained_and_take_work_again(staff: Client) -> None:
+    for name in ("one", "two"):
+        Worker.objects.create(name=name, slots=2, seen_at=Now(), started_at=Now())
+    form = {"action": "drain", "_selected_action": ["one"]}
+    text = staff.post(WORKERS, form, follow=True).content.decode()
+    assert "take no more work: one." in text
+    assert text.count(">drained<") == text.count(">takes it<") == 1
+    assert list(Worker.objects.filter(drained=True).values_list("name", flat=True)) == ["one"]
+    staff.post(WORKERS, form | {"action": "undo_drain"})
+    assert not Worker.objects.filter(drained=True).exists()
+
+
 def test_pages_take_as_many_queries_for_many_rows_as_for_few(staff: Client) -> None:
     def some(count: int) -> Job:
         with transaction.atomic():

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from processing import doctor, storage
+from processing import control, doctor, storage
 from processing.clock import after
 from processing.models import Step, Worker
 from processing.rehearsal import rehearse
@@ -103,6 +103,14 @@ def test_workers_and_their_layers(database: str) -> None:
         ("ok", "active in each worker: limits"),
         ("note", "there-1 lacks landlock, which others have"),
     ]
+
+
+def test_drained_workers_are_told_apart_from_lost_ones(database: str) -> None:
+    work(slots=0, name="resting")
+    control.drain("resting")
+    assert found("workers") == [("wrong", "all are drained (resting)")]
+    work()
+    assert found("workers") == [("ok", "1 with 2 slots, 0 steps in work"), ("note", "1 drained: resting")]
 
 
 def test_a_full_disk_and_a_missing_folder(database: str, settings: Settings, place: Path) -> None:
