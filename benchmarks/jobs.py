@@ -12,22 +12,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import imageio_ffmpeg
 import numpy as np
 
 from benchmarks.installation import ROOT, Parts, Program, dispatcher, installation, processes, web, worker
-from benchmarks.senders import Door, door, ended, seconds_to_ready, send_all
+from benchmarks.senders import Door, Guess, asking, door, ended, seconds_to_ready, send_all
 from benchmarks.timelines import Timeline, timeline
 from processing.media.durable import sha256_of
 from tests.clips import make_clip
 from videoproc.servers import ports
+
+if TYPE_CHECKING:
+    from processing.models import Job
 
 CORES = 2
 RATE = Fraction(25)
@@ -159,8 +163,11 @@ def short(bench: Bench, *, videos: int, clients: int, slots: int) -> None:
     with _running(bench, worker("w0", slots=slots), slots=slots) as (entrance, check):
         a_second: float | None = None
         for way in ("all at once", "{:.2f} a second"):
-            sent = send_all(entrance, short_clips(bench.folder, videos), clients=clients, a_second=a_second)
-            jobs = ended(sent, check)
+            with asking(entrance) as guesses:
+                sent = send_all(entrance, short_clips(bench.folder, videos), clients=clients, a_second=a_second)
+                jobs = ended(sent, check)
+            if a_second is None:
+                told = outlook(guesses, jobs)
             first = min(job.created_at for job in jobs)
             passed = max((job.ended_at - first).total_seconds() for job in jobs if job.ended_at is not None)
             taken = np.array([seconds_to_ready(job) for job in jobs])
@@ -172,9 +179,27 @@ def short(bench: Bench, *, videos: int, clients: int, slots: int) -> None:
                 flush=True,
             )
             a_second = videos / passed / 2
-    print("\nOne of the last, at the median:\n")
+    print(f"\nAsked while all were in the queue: {told}\n\nOne of the last, at the median:\n")
     middle = int(np.argsort(taken)[videos // 2])
     print(timeline(sent[middle], jobs[middle]).table(slots))
+
+
+def outlook(guesses: Sequence[Guess], jobs: Sequence[Job]) -> str:
+    """Return in words how right the guesses at when jobs are ready were."""
+    ready = {str(job.pk): job.ended_at for job in jobs if job.ended_at is not None}
+    known = [(guess, ready[guess.job_id]) for guess in guesses if guess.job_id in ready]
+    if not known:
+        return "no guess was made"
+    held = sum(guess.holds(moment) for guess, moment in known) / len(known)
+    late = np.array(
+        [(moment - guess.asked).total_seconds() / np.sqrt(guess.low * guess.high) for guess, moment in known]
+    )
+    wide = median(guess.high / guess.low for guess, _ in known)
+    return (
+        f"of {len(known)} guesses at when a job will be ready {held:.0%} held the truth; high over low {wide:.2f} at "
+        f"the median; truth over their geometric mean {np.percentile(late, 10):.2f}, {np.median(late):.2f}, "
+        f"{np.percentile(late, 90):.2f} at 10, 50, 90 %"
+    )
 
 
 @contextmanager

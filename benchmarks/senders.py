@@ -7,6 +7,7 @@ end are the database's own stamps, so nothing is measured by asking again and ag
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from processing.models import Job
 
 POLL_SECONDS = 0.25
+ASK_SECONDS = 5.0
+ASKED_AT_ONCE = 4
 READY_SECONDS = 90.0
 UPLOAD_SECONDS = 600.0
 
@@ -35,6 +38,20 @@ class Sent:
     began: datetime
     answered: datetime
     job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """What a job's document said of the seconds until it is ready."""
+
+    job_id: str
+    asked: datetime
+    low: float
+    high: float
+
+    def holds(self, ready: datetime) -> bool:
+        """Return whether the job was ready within it."""
+        return self.low <= (ready - self.asked).total_seconds() <= self.high
 
 
 class Door:
@@ -62,6 +79,14 @@ class Door:
         answered = datetime.now(UTC)
         _expect(answer, HTTPStatus.CREATED)
         return Sent(began=began, answered=answered, job_id=answer.json()["job"]["id"])
+
+    def guess(self, job_id: str) -> Guess | None:
+        """Ask for a job's document; None where it makes no guess at when the job is ready."""
+        answer = self._client.get(f"{self._url}/api/v1/jobs/{job_id}", headers=self._headers)
+        asked = datetime.now(UTC)
+        _expect(answer, HTTPStatus.OK)
+        left = answer.json()["progress"]["seconds_left"]
+        return None if left is None else Guess(job_id=job_id, asked=asked, low=left[0], high=left[1])
 
     def _post(self, file: tuple[str, object]) -> httpx.Response:
         return self._client.post(f"{self._url}/upload", headers=self._headers, files={"file": file})  # type: ignore[dict-item]
@@ -98,6 +123,32 @@ def send_all(
                 time.sleep(max(began + number / a_second - time.monotonic(), 0.0))
             sending.append(pool.submit(entrance.send, name, video))
         return [future.result() for future in sending]
+
+
+@contextmanager
+def asking(entrance: Door) -> Iterator[list[Guess]]:
+    """Ask now and then when some of the jobs that wait will be ready; the list is whole when the block has ended."""
+    from django.db import close_old_connections
+
+    from processing.models import Job
+
+    guesses: list[Guess] = []
+    is_over = threading.Event()
+
+    def ask() -> None:
+        while not is_over.wait(ASK_SECONDS):
+            waiting = Job.objects.filter(state=Job.State.QUEUED).order_by("?").values_list("pk", flat=True)
+            told = [entrance.guess(str(job_id)) for job_id in waiting[:ASKED_AT_ONCE]]
+            guesses.extend(guess for guess in told if guess is not None)
+        close_old_connections()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="asking") as pool:
+        done = pool.submit(ask)
+        try:
+            yield guesses
+        finally:
+            is_over.set()
+        done.result()
 
 
 def ended(sent: Sequence[Sent], check: Callable[[], None]) -> list[Job]:
