@@ -228,6 +228,44 @@ def test_the_presets_figures_are_the_codes() -> None:
     }
 
 
+def stuck_codes() -> set[str]:
+    """Return why a job may wait, be tried again, or have ended by no fault of its file."""
+    errors = {kind for kind in subclasses(MediaError) if not kind.__subclasses__()}
+    waiting = next(
+        node
+        for node in ast.walk(ast.parse((ROOT / "processing/progress.py").read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name == "_waiting_for"
+    )
+    told = {text for node in ast.walk(waiting) if isinstance(node, ast.Return) for text in _returned(node)}
+    written = {
+        text
+        for _, call in calls("processing/state/step.py")
+        for word in call.keywords
+        if word.arg == "error_code"
+        for text in strings(word.value)
+        if text
+    }
+    return (
+        {kind.code for kind in errors if kind.retryable}
+        | told
+        | written
+        | argument("processing/failures.py", "_fail", 1)
+    )
+
+
+def _returned(node: ast.Return) -> list[str]:
+    values = node.value.values if isinstance(node.value, ast.BoolOp) else [node.value]
+    return [text for value in values for text in strings(value)]
+
+
+def test_whatever_is_stuck_has_its_row_with_cause_and_cure() -> None:
+    codes = stuck_codes()
+    assert {"paused", "no_worker", "a_place", "worker_too_old", "worker_lost", "internal_error"} <= codes
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \|$", section("operations.md", "When something is stuck"), re.M)
+    seen = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+    assert codes - seen == set()
+
+
 def documented_paths() -> set[str]:
     return set(re.findall(r"^\| `(?:[A-Z]+(?:, [A-Z]+)*) (/[^`]*)`", section("api.md", "Endpoints"), re.M))
 
