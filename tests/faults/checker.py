@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from processing.media.requests import file_name
 from processing.state.job import EDGES
 from tests.faults import campaign as campaigns
 from tests.faults.system import ABANDONED_SECONDS, Faulty, FaultyServer, Waiting, media_processes, open_files
@@ -109,6 +110,8 @@ def _along_the_edges(job: dict[str, Any], events: list[dict[str, Any]]) -> Itera
         moved = event["state"] != state
         if event["name"] not in REOPENED and moved and event["state"] not in EDGES.get(state, frozenset()):
             yield f"I6 job {job['id']}: event {event['seq']} moved it from {state} to {event['state']}"
+        elif event["name"] not in REOPENED and not moved and state in campaigns.TERMINAL:
+            yield f"I6 job {job['id']}: event {event['seq']} ({event['name']}) came after its end"
         state = event["state"]
     if state != job["state"]:
         yield f"I6 job {job['id']} is {job['state']}, its last event says {state}"
@@ -147,15 +150,29 @@ def _files(system: Faulty, jobs: dict[str, dict[str, Any]]) -> Iterator[str]:
         if not (system.storage / upload["source_key"]).is_file():
             yield f"I5 upload {upload['id']} has no file"
     by_id = {job["id"]: job for job in jobs.values()}
+    for job in jobs.values():
+        for key in _told(job) if job["state"] == "ready" else ():
+            if not (system.storage / key).is_file():
+                yield f"I5 job {job['id']}: {key} is not there"
     for folder in _entries(system.storage / "jobs"):
         job = by_id.get(folder.name)
         if job is None:
             yield f"I5 folder of job {folder.name}, which is not there"
         elif job["cleaned_at"] is not None:
-            kept = {job["result_key"], job["stills_key"], job["plan_key"]} if job["state"] == "ready" else set()
+            kept = {job["stills_key"], *_told(job)} if job["state"] == "ready" else set()
             for path in (path for epoch in folder.iterdir() for path in epoch.iterdir()):
                 if str(path.relative_to(system.storage)) not in kept:
                     yield f"I5 {path.relative_to(system.storage)} has no row (job is {job['state']})"
+
+
+def _told(job: dict[str, Any]) -> set[str]:
+    """Return the keys of all files that the row of a ready job speaks of."""
+    receipts = [job["receipt"], *job["receipt"].get("further", ())] if job["result_key"] else []
+    keys = {file_name(job["result_key"], receipt.get("rendition", "web")) for receipt in receipts}
+    board = job["stills"].get("storyboard") or {}
+    stills = [job["stills"].get(name) for name in ("poster", "before", "after")] + [board.get("sheet")]
+    names = [still["name"] for still in stills if still] + [board[name] for name in ("cues", "thumbnails") if board]
+    return keys | {f"{job['stills_key']}/{name}" for name in names} | ({job["plan_key"]} - {""})
 
 
 def _let_go(system: Faulty) -> Iterator[str]:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 IDS = {"id", "job_id", "upload_id"}
-JSON = {"data", "receipt", "chosen", "metadata", "result"}
+JSON = {"data", "receipt", "chosen", "metadata", "result", "stills"}
 PATIENCE_SECONDS = 30.0
 
 
@@ -53,7 +53,7 @@ class Rows:
     def jobs(self) -> list[dict[str, Any]]:
         """Return all jobs."""
         return self.ask(
-            "SELECT id, upload_id, state, epoch, seq, result_key, stills_key, plan_key, receipt, error_code,"
+            "SELECT id, upload_id, state, epoch, seq, result_key, stills_key, plan_key, receipt, stills, error_code,"
             " error_detail, cleaned_at FROM processing_job"
         )
 
