@@ -121,13 +121,18 @@ def claimed(job: Job, kind: str, index: int = 0, *, worker: str = "worker-1") ->
 def planned(job: Job, *, segments: int = 3, frames: int = 10) -> Job:
     """Take a job through metadata, diagnosis and plan, with that many segments."""
     pipeline.metadata_extracted(claimed(job, Step.Kind.METADATA), METADATA, "facts.json")
-    enhancement = Enhancement(
-        preset="auto", choices=(), reasons=("clean",), noise_sigma_luma=0.0, noise_sigma_chroma=0.0
-    )
-    pipeline.diagnosed(claimed(job, Step.Kind.DIAGNOSE), Chosen(diagnosis=_diagnosis(), enhancement=enhancement))
+    pipeline.diagnosed(claimed(job, Step.Kind.DIAGNOSE), chosen())
     pipeline.planned(claimed(job, Step.Kind.PLAN), plan_of(segments=segments, frames=frames), "plan.json")
     job.refresh_from_db()
     return job
+
+
+def chosen() -> Chosen:
+    """Return the answer of a diagnosis's media process: nothing is to be done."""
+    enhancement = Enhancement(
+        preset="auto", choices=(), reasons=("clean",), noise_sigma_luma=0.0, noise_sigma_chroma=0.0
+    )
+    return Chosen(diagnosis=_diagnosis(), enhancement=enhancement)
 
 
 def plan_of(*, segments: int, frames: int = 10) -> Planned:
