@@ -23,7 +23,12 @@ CONTROL, SEGMENTS = "videoproc.control.v1", "videoproc.segments.v1"
 QUORUM = {"x-queue-type": "quorum"}
 
 # A publish counts once the broker confirmed it, and a blocked broker blocks nobody for ever.
-RABBITMQ = {"confirm_publish": True, "confirm_timeout": 5.0, "read_timeout": 10, "write_timeout": 10}
+RABBITMQ = {
+    "confirm_publish": True,
+    "confirm_timeout": settings.VIDEOPROC_CONFIRM_SECONDS,
+    "read_timeout": 2 * settings.VIDEOPROC_CONFIRM_SECONDS,
+    "write_timeout": 2 * settings.VIDEOPROC_CONFIRM_SECONDS,
+}
 
 
 def valkey(*, slots: int) -> dict[str, object]:

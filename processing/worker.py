@@ -18,6 +18,7 @@ from celery.signals import celeryd_init, worker_init, worker_shutdown, worker_sh
 from celery.utils.nodenames import default_nodename
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+from django.conf import settings
 from kombu.asynchronous import get_event_loop
 from kombu.exceptions import ContentDisallowed, DecodeError
 
@@ -33,7 +34,7 @@ EVENTS_SECONDS = 0.25
 
 
 class ImpatientConsumer(Consumer):
-    """A consumer that looks for a lost broker each second, for ever; Celery's own waits longer and gives up."""
+    """A consumer that looks for a lost broker again and again, for ever; Celery's own waits longer and gives up."""
 
     class Blueprint(Consumer.Blueprint):
         """Celery's own but for its 28 queues of delayed messages: no message here is ever delayed."""
@@ -120,8 +121,9 @@ class ImpatientConsumer(Consumer):
         def waiting(exc: BaseException, interval: float) -> None:
             logger.warning("broker unreachable", extra={"cause": repr(exc), "again_in_seconds": interval})
 
+        pause = settings.VIDEOPROC_RECONNECT_SECONDS
         conn = conn.ensure_connection(
-            waiting, None, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
+            waiting, None, interval_start=pause, interval_step=0, interval_max=pause, callback=maybe_shutdown
         )
         if not self.first_connection_attempt:
             dispatch.hint_again()

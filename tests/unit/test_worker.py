@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from celery import Celery
+from pytest_django import Settings
 
 from processing.nudge import Nudger
 from processing.worker import EVENTS_SECONDS, ImpatientConsumer
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Hub:
@@ -47,6 +56,30 @@ def test_events_are_not_confirmed_and_hints_are() -> None:
     assert own.transport_options == {"confirm_publish": False, "confirm_timeout": 5.0}
     assert own.heartbeat == 7
     assert consumer.app.connection_for_write().transport_options["confirm_publish"] is True
+
+
+def test_how_long_a_broker_may_take_is_a_setting() -> None:
+    asks = "import celery_app; print(celery_app.app.connection_for_write().transport_options)"
+    variables = {"VIDEOPROC_BROKER_URL": "amqp://nobody@127.0.0.1:1//", "VIDEOPROC_CONFIRM_SECONDS": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", asks], cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(done.stdout) == {
+        "confirm_publish": True,
+        "confirm_timeout": 3.0,
+        "read_timeout": 6.0,
+        "write_timeout": 6.0,
+    }
+
+
+def test_a_lost_broker_is_looked_for_as_often_as_the_setting_says(settings: Settings) -> None:
+    settings.VIDEOPROC_RECONNECT_SECONDS = 0.25
+    consumer = ImpatientConsumer.__new__(ImpatientConsumer)
+    consumer.first_connection_attempt = True
+    asked: dict[str, Any] = {}
+    connection = SimpleNamespace(ensure_connection=lambda *_, **how: asked.update(how))
+    consumer.ensure_connected(connection)
+    assert [asked[f"interval_{name}"] for name in ("start", "step", "max")] == [0.25, 0, 0.25]
 
 
 def test_nudges_that_come_together_are_one_pass() -> None:
