@@ -84,7 +84,9 @@ def test_a_pause_takes_the_step_away_and_a_resume_gives_it_back(done: int) -> No
     assert job.steps.get(pk=claim.step_id).attempt == 2
 
 
-@pytest.mark.parametrize(("done", "ended"), zip(range(STEPS), cycle((State.CANCELLED, State.FAILED)), strict=False))
+@pytest.mark.parametrize(
+    ("done", "ended"), list(zip(range(STEPS), cycle((State.CANCELLED, State.FAILED)), strict=False))
+)
 def test_a_retry_gets_to_the_end_and_keeps_what_is_done(done: int, ended: str) -> None:
     job, claim = midway(done)
     control.pause(job.pk)
