@@ -119,6 +119,17 @@ def test_settings_of_the_compose_file_exist(compose: dict[str, Any]) -> None:
     assert given <= set(settings_in_code())
 
 
+def test_each_setting_of_the_page_can_be_set_where_the_compose_file_does_not_itself(compose: dict[str, Any]) -> None:
+    own = {"MODE", "DEBUG", "DATABASE_URL", "BROKER_URL", "CHANNEL_LAYER_URL"}
+    own |= {f"{folder}_DIR" for folder in ("DATA", "STORAGE", "SCRATCH", "STATIC")}
+    wanted = set(settings_in_code()) - {f"VIDEOPROC_{name}" for name in own}
+    for service in ("web", "worker", "dispatch"):
+        given = compose["services"][service]["environment"]
+        passed_on = {name for name, value in given.items() if str(value).startswith(f"${{{name}:")}
+        assert wanted <= passed_on, service
+        assert passed_on - wanted == set()
+
+
 def test_the_image_installs_by_hash_and_runs_as_nobody_special() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in text
