@@ -28,9 +28,11 @@ class Control(OneJob):
         try:
             act(job.pk)
         except JobClosed as exc:
-            raise AlreadyEnded(f"The job is {self.get_object().state}.") from exc
+            state = self.get_object().state
+            left = "send the file again" if state == Job.State.READY else "retry takes it up again"
+            raise AlreadyEnded(f"The job is {state}: nothing of it is at work; {left}.") from exc
         except JobOpen as exc:
-            raise StillOpen(f"The job is {self.get_object().state}.") from exc
+            raise StillOpen(f"The job is {self.get_object().state}: wait for its end, or cancel it first.") from exc
         return Response(job_documents([self.get_object()])[0])
 
 

@@ -188,8 +188,10 @@ def test_a_job_is_paused_resumed_put_first_and_taken_up_again(ada: Client) -> No
     assert (wrong.status_code, "priority" in str(wrong.json())) == (400, True)
     early = ada.post(f"{path}/retry")
     assert (early.status_code, early.json()["code"]) == (409, "still_open")
+    assert "cancel it first" in early.json()["detail"]
     ada.post(f"{path}/cancel")
-    assert ada.post(f"{path}/pause").json()["code"] == "already_ended"
+    late = ada.post(f"{path}/pause").json()
+    assert (late["code"], "retry takes it up again" in late["detail"]) == ("already_ended", True)
     again = ada.post(f"{path}/retry")
     assert (again.status_code, again.json()["state"]) == (200, "queued")
     names = list(Event.objects.filter(job=job).order_by("seq").values_list("name", flat=True))
