@@ -12,13 +12,13 @@ import time
 
 from amqp.exceptions import AMQPError
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.dispatch import Signal
 from kombu.exceptions import KombuError, OperationalError
 
-from processing import clock, failures, nudge, pipeline, storage
+from processing import clock, failures, nudge, pipeline, storage, vital
 from processing.clock import after
 from processing.models import Job
 from processing.state import job as jobs
@@ -33,7 +33,6 @@ housekeeping = Signal()
 rehearsal = Signal()
 """Sent by a dry run; other apps answer with a line for each thing that housekeeping would sweep."""
 BATCH = 50
-CLEANING_SECONDS = 1.0
 _last_owner = 0
 
 
@@ -101,12 +100,11 @@ def expire_leases() -> int:
 
 def clean_ended_jobs() -> int:
     """Remove the working files of jobs that ended; those of failed and cancelled ones once no retry may want them."""
-    began = time.monotonic()
     ended = to_clean()
+    if ended:
+        storage.check()  # or one that is away would be waited for with a row locked
     for job in ended:
         _clean(job)
-        if time.monotonic() - began > CLEANING_SECONDS:
-            break  # hints and leases wait; the next pass goes on
     return len(ended)
 
 
@@ -133,6 +131,8 @@ def to_clean() -> list[Job]:
 
 def run(stop: threading.Event) -> None:
     """Dispatch until `stop` is set; trouble with the database or the broker is waited out."""
+    # By itself: a storage that does not answer, or is long in removing, must keep nobody from hints and leases.
+    vital.thread(lambda: _tidy(stop), name="tidying").start()
     patience = Patience()
     last_housekeeping = -settings.VIDEOPROC_HOUSEKEEPING_SECONDS
     while not stop.is_set():
@@ -142,16 +142,31 @@ def run(stop: threading.Event) -> None:
             if patience.is_over():
                 expire_leases()
             hint_due()
+            if began - last_housekeeping >= settings.VIDEOPROC_HOUSEKEEPING_SECONDS:
+                last_housekeeping = began
+                failures.deadlines_passed()
+                if mended := steps.mend_times():
+                    logger.warning("the database's clock was set back", extra={"steps": mended})
+        except DATABASE_AWAY as exc:
+            logger.warning("database unreachable", extra={"cause": str(exc)})
+        stop.wait(settings.VIDEOPROC_DISPATCH_SECONDS)
+
+
+def _tidy(stop: threading.Event) -> None:
+    """Remove until `stop` is set what nobody needs any more; trouble with database or storage is waited out."""
+    last_housekeeping = -settings.VIDEOPROC_HOUSEKEEPING_SECONDS
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            close_old_connections()
             clean_ended_jobs()
             if began - last_housekeeping >= settings.VIDEOPROC_HOUSEKEEPING_SECONDS:
                 last_housekeeping = began
                 housekeeping.send(sender=None)
-                failures.deadlines_passed()
-                if mended := steps.mend_times():
-                    logger.warning("the database's clock was set back", extra={"steps": mended})
                 storage.sweep(older_than_seconds=settings.VIDEOPROC_ABANDONED_SECONDS)
         except DATABASE_AWAY as exc:
-            logger.warning("database unreachable", extra={"cause": str(exc)})
+            logger.warning("database unreachable, nothing is removed", extra={"cause": str(exc)})
         except OSError as exc:
-            logger.warning("storage unreachable", extra={"cause": str(exc)})
+            logger.warning("storage unreachable, nothing is removed", extra={"cause": str(exc)})
         stop.wait(settings.VIDEOPROC_DISPATCH_SECONDS)
+    connection.close()

@@ -76,6 +76,7 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     """
     jobs = list(jobs)
     segment = Q(kind=Step.Kind.SEGMENT, epoch=F("job__epoch"))
+    waits = Q(state=Step.State.RUNNING, not_before__isnull=False)  # done, and the storage does not take it
     rows = (
         Step.objects.filter(job__in=jobs)
         .values("job_id")
@@ -84,8 +85,8 @@ def measure(jobs: Iterable[Job]) -> dict[UUID, Progress]:
             done=Count("id", filter=segment & Q(state=Step.State.DONE)),
             began=Min("started_at", filter=segment),
             attempts=Sum("attempt"),
-            running=Count("id", filter=Q(state=Step.State.RUNNING)),
-            trouble=Max("error_code", filter=Q(state=Step.State.QUEUED)),
+            running=Count("id", filter=Q(state=Step.State.RUNNING, not_before__isnull=True)),
+            trouble=Max("error_code", filter=Q(state=Step.State.QUEUED) | waits),
             now=Now(),
         )
         .order_by()

@@ -139,15 +139,27 @@ class Work:
     def _store(self, key: str) -> None:
         """Store what was written; a storage that is away for a while costs patience, not the work."""
         give_up = time.monotonic() + settings.VIDEOPROC_PATIENCE_SECONDS
+        is_noted = False
         while True:
             try:
                 return storage.store(key, stop=self._lease.stop)
             except storage.StorageUnreachable as exc:
                 if time.monotonic() > give_up:
                     raise
+                if not is_noted:
+                    is_noted = self._note_waiting(_storage_trouble(exc))
                 logger.warning("waiting for the storage", extra={"key": key, "cause": str(exc)})
                 if self._lease.stop.wait(1.0):
                     raise ProcessStopped("stopped while the storage was away") from exc
+
+    def _note_waiting(self, why: MediaError) -> bool:
+        """Put the reason into the step's row; return whether the database took it."""
+        try:
+            steps.note_waiting(self.claim, code=why.code, detail=why.detail)
+        except DATABASE_AWAY:
+            return False
+        close_old_connections()
+        return True
 
     def close(self) -> None:
         """Let go of what was read, and of local copies of what was written."""
@@ -168,8 +180,8 @@ class Work:
             return
         try:
             for key in self._written:
-                storage.delete(key)
-        except OSError as exc:
+                storage.delete(key, stop=self._lease.stop)
+        except (OSError, ProcessStopped) as exc:
             logger.warning("output stays for the job's clean-up", extra={"key": key, "cause": str(exc)})
 
     def _note_usage(self, usage: Usage) -> None:

@@ -19,7 +19,7 @@ from processing import storage
 from processing.api.errors import MediaProblem, Problem, StorageUnavailable
 from processing.media.errors import StorageFull
 from uploads.form import FormReader
-from uploads.staged import Staged, remove
+from uploads.staged import Staged, discard
 from uploads.validators import Declared, TooSlow
 
 logger = logging.getLogger(__name__)
@@ -106,10 +106,10 @@ class Receiver:
                 reader.close()
         except OSError as exc:
             logger.error("storage unreachable", extra={"cause": repr(exc)})
-            await asyncio.shield(asyncio.to_thread(remove, key))
+            await asyncio.shield(asyncio.to_thread(discard, key))
             raise StorageUnavailable from exc
         except BaseException:  # a cancelled task must not leave a folder either
-            await asyncio.shield(asyncio.to_thread(remove, key))
+            await asyncio.shield(asyncio.to_thread(discard, key))
             raise
         return Staged(
             upload_id=upload_id,

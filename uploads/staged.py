@@ -14,7 +14,7 @@ from uuid import UUID
 
 from processing import storage
 from processing.api.errors import MediaProblem, StorageUnavailable
-from processing.media.errors import StorageFull
+from processing.media.errors import ProcessStopped, StorageFull
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class Staged:
     size_bytes: int
     fields: Mapping[str, str]
     _free: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1), repr=False, compare=False)
+    _sent: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def take(self) -> bool:
         """Make the file the caller's; False where it was taken or removed before."""
@@ -37,6 +38,7 @@ class Staged:
 
     def publish(self) -> None:
         """Put the file into the storage; StorageUnavailable or MediaProblem (storage_full) where that fails."""
+        self._sent.set()
         try:
             storage.store(self.key)
         except StorageFull as exc:
@@ -50,13 +52,25 @@ class Staged:
         storage.unstage(self.key)
 
     def remove(self) -> None:
-        """Remove the file and its folder."""
-        remove(self.key)
+        """Remove the file and its folder; where the storage is away too, the sweep of abandoned uploads follows."""
+        if not self._sent.is_set():
+            discard(self.key)
+            return
+        hurry = threading.Event()
+        hurry.set()  # the client waits for its answer
+        try:
+            storage.delete(_folder(self.key), stop=hurry)
+        except (OSError, ProcessStopped) as exc:
+            logger.warning("received file is removed later", extra={"key": self.key, "cause": repr(exc)})
 
 
-def remove(key: str) -> None:
-    """Remove a received file and its folder; where the storage is away too, the sweep of abandoned uploads follows."""
+def discard(key: str) -> None:
+    """Remove a received file that was never published, and its folder."""
     try:
-        storage.delete(key.rpartition("/")[0])
+        storage.discard(_folder(key))
     except OSError as exc:
         logger.warning("received file stays for the sweep", extra={"key": key, "cause": repr(exc)})
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]

@@ -32,6 +32,7 @@ SHARED_SECONDS = 1.0
 NEEDED = ("database", "storage")
 AWAY = (*DATABASE_AWAY, KombuError, OperationalError, RedisError, OSError, TimeoutError)
 
+_under_way: dict[str, asyncio.Future[dict[str, Any]]] = {}
 _shared: tuple[float, dict[str, Any]] = (-SHARED_SECONDS, {})
 
 
@@ -51,13 +52,7 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
 
 async def _look() -> dict[str, Any]:
-    checks = {
-        "database": _in_thread(_workers),
-        "storage": _in_thread(_storage),
-        "broker": _in_thread(_broker),
-        "channel_layer": _layer(),
-    }
-    found = dict(zip(checks, await asyncio.gather(*(_checked(check) for check in checks.values())), strict=True))
+    found = dict(zip(CHECKS, await asyncio.gather(*map(_checked, CHECKS)), strict=True))
     workers = found["database"] or {}
     fine = {name: bool(outcome) for name, outcome in found.items()} | {"workers": bool(workers.get("slots"))}
     status = "ready" if all(fine.values()) else "degraded"
@@ -71,15 +66,27 @@ async def _look() -> dict[str, Any]:
     }
 
 
-async def _checked(check: Awaitable[dict[str, Any]]) -> dict[str, Any] | None:
+async def _checked(name: str) -> dict[str, Any] | None:
+    """Look at one thing for CHECK_SECONDS; a look that takes longer goes on, and no second one begins beside it."""
+    look = _under_way.get(name)
+    if look is None:
+        look = _under_way[name] = asyncio.ensure_future(CHECKS[name]())
+        look.add_done_callback(lambda look: _ended(name, look))
     try:
-        return await asyncio.wait_for(check, CHECK_SECONDS)
+        return await asyncio.wait_for(asyncio.shield(look), CHECK_SECONDS)
     except AWAY:
         return None
 
 
-def _in_thread(check: Callable[[], dict[str, Any]]) -> Awaitable[dict[str, Any]]:
-    return sync_to_async(check, thread_sensitive=False)()
+def _ended(name: str, look: asyncio.Future[dict[str, Any]]) -> None:
+    """Let the next look begin; an error that came too late for anybody was an answer all the same."""
+    del _under_way[name]
+    if not look.cancelled():
+        look.exception()
+
+
+def _in_thread(check: Callable[[], dict[str, Any]]) -> Callable[[], Awaitable[dict[str, Any]]]:
+    return sync_to_async(check, thread_sensitive=False)
 
 
 def _workers() -> dict[str, Any]:
@@ -108,3 +115,11 @@ def _broker() -> dict[str, Any]:
 async def _layer() -> dict[str, Any]:
     await get_channel_layer().group_send("health", {"type": "health.asked"})
     return {"asked": True}
+
+
+CHECKS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+    "database": _in_thread(_workers),
+    "storage": _in_thread(_storage),
+    "broker": _in_thread(_broker),
+    "channel_layer": _layer,
+}

@@ -20,10 +20,13 @@ from django.utils.http import content_disposition_header, parse_etags
 from processing import storage
 from processing.api.errors import NotAvailable, RangeNotSatisfiable, StorageUnavailable
 from processing.api.ranges import Unsatisfiable, parse_range
+from processing.storage.calls import Threads
 
 logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 512 * 1024
+READERS = Threads(64)
+"""Of their own: a storage that is slow to give must not take the threads that receive uploads and tell of health."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ class _Slice:
         self._pieces: Iterator[bytes] = file.pieces(positions, PIECE_BYTES)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await asyncio.to_thread(next, self._pieces, b""):
+        loop = asyncio.get_running_loop()
+        while piece := await loop.run_in_executor(READERS, next, self._pieces, b""):
             yield piece
 
     def close(self) -> None:

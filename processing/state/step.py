@@ -166,6 +166,11 @@ def advance(held: Claim, frames_done: int) -> None:
     _held([held]).update(frames_done=Greatest(F("frames_done"), frames_done))
 
 
+def note_waiting(held: Claim, *, code: str, detail: str) -> None:
+    """Say why a step that is at work gets no further, and since when; nothing where the claim no longer holds."""
+    _held([held]).update(error_code=code, error_detail=detail, not_before=Now())
+
+
 def finish(held: Claim, *, output: str = "", sha256: str = "", result: Any = None, frames_done: int = 0) -> None:
     """Publish the step's output by its row; Fenced where the claim no longer holds."""
     _fenced(
@@ -177,6 +182,7 @@ def finish(held: Claim, *, output: str = "", sha256: str = "", result: Any = Non
         frames_done=Greatest(F("frames_done"), frames_done),
         error_code="",
         error_detail="",
+        not_before=None,
         lease_until=None,
         ended_at=Now(),
     )

@@ -82,9 +82,14 @@ def exists(key: str) -> bool:
     return bool(key) and current().exists(key)
 
 
-def delete(key: str) -> None:
+def delete(key: str, *, stop: threading.Event | None = None) -> None:
     """Remove the file of a key, or all files below it; nothing where they are gone already."""
-    current().delete(key)
+    current().delete(key, stop=stop)
+
+
+def discard(key: str) -> None:
+    """Remove what was staged at a key, file or folder, and never stored."""
+    current().discard(key)
 
 
 def clean_job(job_id: UUID | str, keep: set[str]) -> None:

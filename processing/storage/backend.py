@@ -12,8 +12,9 @@ from botocore.config import Config
 from storages.backends.s3 import S3Storage
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 30
-ATTEMPTS = 4
+READ_SECONDS = 20
+ATTEMPTS = 3
+"""A server that takes requests and answers none is given up after a minute; whoever needs it asks again."""
 CONNECTIONS = 32
 
 

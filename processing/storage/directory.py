@@ -90,13 +90,17 @@ class Directory(Store):
         """Return whether the file is there."""
         return self.path(key).is_file()
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, stop: threading.Event | None = None) -> None:
         """Remove file or folder; the folder above stays, for another attempt may be about to write into it."""
         path = self.path(key)
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+    def discard(self, key: str) -> None:
+        """Remove it as a stored one."""
+        self.delete(key)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove the files, and the folders above them that are empty then."""

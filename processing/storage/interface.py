@@ -74,8 +74,15 @@ class Store(ABC):
         """Return whether there is a file at a key."""
 
     @abstractmethod
-    def delete(self, key: str) -> None:
-        """Remove the file of a key, or all files below it; nothing where they are gone already."""
+    def delete(self, key: str, *, stop: threading.Event | None = None) -> None:
+        """Remove the file of a key, or all files below it; nothing where they are gone already.
+
+        ProcessStopped where `stop` is set and the storage takes its time: it is removed later, or never.
+        """
+
+    @abstractmethod
+    def discard(self, key: str) -> None:
+        """Remove what was staged at a key, file or folder, and never stored."""
 
     @abstractmethod
     def remove(self, keys: Sequence[str]) -> None:

@@ -9,34 +9,43 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from django.conf import settings
 from django.core.files.storage import storages
 from s3transfer.exceptions import CancelledError
+from s3transfer.manager import TransferManager
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
 from processing.media.durable import full_disk_is_typed, sha256_of
 from processing.media.errors import Damaged, ProcessStopped
+from processing.storage.calls import Pace, Threads, answer_of
 from processing.storage.interface import Opened, StorageUnreachable, Store
 from processing.storage.scratch import Scratch
 
 PART_BYTES = 16 * 1024**2
-PIECE_BYTES = 1024**2
+PIECE_BYTES = 64 * 1024
 FETCHES = 3
 """How often a fetch that breaks off is taken up again where it was."""
 DELETIONS_AT_ONCE = 16
 SENDERS = 4
 """Requests at once of all the uploads of this process."""
 STOP_SECONDS = 0.02
+ANSWER_SECONDS = 10.0
+"""For what is answered in a moment or not at all: whether there is an object, and how large it is."""
+PIECE_SECONDS = 30.0
+"""A fetch of which less than a piece comes in this time goes no more."""
+DELETE_SECONDS = 600.0
+LEAVE_SECONDS = 0.3
+"""So long what is to be removed is waited for by somebody who is to stop."""
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -49,19 +58,18 @@ def _translated(key: str) -> Iterator[None]:
         if code in ABSENT:
             raise FileNotFoundError(f"{key} is not in the storage") from exc
         raise StorageUnreachable(f"S3 refuses {key}: {exc}") from exc
-    except (BotoCoreError, Boto3Error, HTTPError) as exc:
+    except (BotoCoreError, Boto3Error, HTTPError, ResponseParserError) as exc:
         raise StorageUnreachable(f"S3 does not serve {key}: {exc}") from exc
 
 
 class OpenedObject(Opened):
     """An object; each reading is one ranged request, streamed as it comes."""
 
-    def __init__(self, client: Any, where: dict[str, str]) -> None:
+    def __init__(self, client: Any, where: dict[str, str], *, size_bytes: int) -> None:
         self._client = client
         self._where = where
         self._body: Any = None
-        with _translated(where["Key"]):
-            self.size_bytes = int(client.head_object(**where)["ContentLength"])
+        self.size_bytes = size_bytes
 
     def pieces(self, positions: range, piece_bytes: int) -> Iterator[bytes]:
         """Yield the bytes at `positions`."""
@@ -96,7 +104,9 @@ class S3(Store):
         self._scratch = scratch
         self._endpoint = str(self._client.meta.endpoint_url)
         parts = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=SENDERS)
-        self._sender = create_transfer_manager(self._client, parts)
+        # boto3's own maker of one takes no other threads than those that the interpreter waits for at its end.
+        self._sender = TransferManager(self._client, parts, executor_cls=Threads)
+        self._deleters = Threads(DELETIONS_AT_ONCE)
 
     @contextmanager
     def reading(self, key: str, *, sha256: str = "", stop: threading.Event | None = None) -> Iterator[Path]:
@@ -105,12 +115,14 @@ class S3(Store):
         if staged.is_file():
             yield staged
             return
-        with _translated(key):
-            size_bytes = int(self._client.head_object(**self._where(key))["ContentLength"])
+        size_bytes = self._size(key, stop)
 
         def fetch(path: Path) -> None:
             for _ in range(2):
-                if self._download(key, path, size_bytes, stop) == sha256 or not sha256:
+                found = answer_of(
+                    lambda pace: self._download(key, path, size_bytes, pace), key, seconds=PIECE_SECONDS, stop=stop
+                )
+                if found == sha256 or not sha256:
                     return
             raise Damaged(f"{key} is not what it was when it was stored")
 
@@ -120,9 +132,7 @@ class S3(Store):
     def stage(self, key: str, *, more_bytes: int = 0) -> Path:
         """Return a path in the scratch folder."""
         self._scratch.make_room(more_bytes)
-        path = self._scratch.staged(key)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return path
+        return self._scratch.stage(key)
 
     def store(self, key: str, *, stop: threading.Event | None = None) -> None:
         """Send the file, in parts where it is large, with its digest beside it; a broken upload is aborted."""
@@ -138,7 +148,8 @@ class S3(Store):
         while stop is not None and not sending.done():
             if stop.wait(STOP_SECONDS):
                 sending.cancel()
-                break
+                # What is on its way ends or times out by itself; then parts that have arrived are aborted.
+                raise ProcessStopped("stopped while a file was stored")
         try:
             with _translated(key):
                 sending.result()
@@ -151,21 +162,28 @@ class S3(Store):
 
     def open(self, key: str) -> OpenedObject:
         """Ask for the object's size."""
-        return OpenedObject(self._client, self._where(key))
+        return OpenedObject(self._client, self._where(key), size_bytes=self._size(key))
 
     def exists(self, key: str) -> bool:
         """Ask for the object's head."""
         try:
-            with _translated(key):
-                self._client.head_object(**self._where(key))
+            self._size(key)
         except FileNotFoundError:
             return False
         return True
 
-    def delete(self, key: str) -> None:
-        """Remove object and staged file, or all below the key."""
+    def delete(self, key: str, *, stop: threading.Event | None = None) -> None:
+        """Remove object and staged file, or all below the key; who is to stop leaves it to go on by itself."""
         self._scratch.unstage(key)
-        self.remove([key, *self.keys(key)])
+
+        def remove(pace: Pace) -> None:
+            self.remove([key, *self.keys(key)])
+
+        answer_of(remove, key, seconds=DELETE_SECONDS, stop=stop, grace_seconds=LEAVE_SECONDS)
+
+    def discard(self, key: str) -> None:
+        """Remove the local file or folder: the server never heard of it."""
+        self._scratch.unstage(key)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove many at a time; deleting in one request wants a header that clients no longer send."""
@@ -174,8 +192,7 @@ class S3(Store):
             with _translated(key):
                 self._client.delete_object(**self._where(key))
 
-        with ThreadPoolExecutor(DELETIONS_AT_ONCE, thread_name_prefix="delete") as pool:
-            list(pool.map(one, keys))
+        list(self._deleters.map(one, keys))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the objects below a folder."""
@@ -217,14 +234,18 @@ class S3(Store):
 
     def check(self) -> None:
         """Ask for the bucket."""
-        with _translated(f"bucket {self._bucket}"):
-            self._client.head_bucket(Bucket=self._bucket)
+
+        def ask(pace: Pace) -> None:
+            with _translated(f"bucket {self._bucket}"):
+                self._client.head_bucket(Bucket=self._bucket)
+
+        answer_of(ask, f"bucket {self._bucket}", seconds=ANSWER_SECONDS)
 
     def describe(self) -> str:
         """Name bucket, endpoint and scratch folder."""
         return f"bucket {self._bucket}/{self._location} at {self._endpoint}, scratch in {self._scratch.folder.parent}"
 
-    def _download(self, key: str, path: Path, size_bytes: int, stop: threading.Event | None) -> str:
+    def _download(self, key: str, path: Path, size_bytes: int, pace: Pace) -> str:
         """Fetch a whole object and return its SHA-256; a connection that breaks is taken up where it was."""
         digest = hashlib.sha256()
         done = tries = 0
@@ -232,8 +253,7 @@ class S3(Store):
             while done < size_bytes:
                 try:
                     for piece in self._pieces(key, range(done, size_bytes)):
-                        if stop is not None and stop.is_set():
-                            raise ProcessStopped("stopped while a file was fetched")
+                        pace.moved()
                         file.write(piece)
                         digest.update(piece)
                         done += len(piece)
@@ -244,11 +264,21 @@ class S3(Store):
         return digest.hexdigest()
 
     def _pieces(self, key: str, positions: range) -> Iterator[bytes]:
-        with closing(self.open(key)) as opened:
+        with closing(OpenedObject(self._client, self._where(key), size_bytes=positions.stop)) as opened:
             yield from opened.pieces(positions, PIECE_BYTES)
 
     def _pages(self, operation: str, **arguments: str) -> Iterator[dict[str, Any]]:
         yield from self._client.get_paginator(operation).paginate(Bucket=self._bucket, **arguments)
+
+    def _size(self, key: str, stop: threading.Event | None = None) -> int:
+        def ask(pace: Pace) -> int:
+            with _translated(key):
+                head = self._client.head_object(**self._where(key))
+            if "ContentLength" not in head:
+                raise StorageUnreachable(f"what answers for {key} is no S3 server: it tells no length")
+            return int(head["ContentLength"])
+
+        return answer_of(ask, key, seconds=ANSWER_SECONDS, stop=stop)
 
     def _name(self, key: str) -> str:
         return f"{self._location}/{key}" if self._location else key

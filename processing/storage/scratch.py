@@ -45,6 +45,7 @@ class Scratch:
     def __init__(self, root: Path, *, cap_bytes: int) -> None:
         self._cap_bytes = cap_bytes
         self._copies: dict[str, Copy] = {}
+        self._staged: set[Path] = set()
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._root = root
@@ -58,20 +59,33 @@ class Scratch:
             raise ValueError(f"key {key!r} leads out of the scratch folder")
         return path
 
+    def stage(self, key: str) -> Path:
+        """Return where the file or folder of a key is to be written; the folder above stays until it is unstaged."""
+        path = self.staged(key)
+        with self._lock:
+            self._staged.add(path)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
     def unstage(self, key: str) -> None:
-        """Remove what was staged, and the folders above it that are empty then."""
+        """Remove what was staged, at a key or below it, and the folders above it in which nothing is to be written."""
         path = self.staged(key)
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self.folder:
-                return
-            try:
-                folder.rmdir()
-            except OSError:
-                return  # others live there, or it never was
+        with self._lock:
+            self._staged = {one for one in self._staged if not one.is_relative_to(path)}
+            for folder in path.parents:
+                # Another step may be about to write into it: an empty folder is not one that nobody needs.
+                if folder == self.folder or any(one.is_relative_to(folder) for one in self._staged):
+                    return
+                try:
+                    folder.rmdir()
+                except FileNotFoundError:
+                    continue  # it never was
+                except OSError:
+                    return  # something lies there
 
     @contextmanager
     def copy(self, key: str, size_bytes: int, fetch: Fetch, stop: threading.Event | None) -> Iterator[Path]:
@@ -98,6 +112,7 @@ class Scratch:
         with self._lock:
             if not self.folder.is_dir():
                 self._copies.clear()
+                self._staged.clear()
                 self.folder = _own_folder(self._root)
             idle = sum(copy.size_bytes for copy in self._copies.values() if copy.is_whole and not copy.users)
         return shutil.disk_usage(self.folder).free + idle

@@ -105,6 +105,21 @@ def test_what_a_later_release_wrote_waits_for_a_newer_worker_without_a_strike(
     assert Step.objects.get(pk=claim.step_id).state == Step.State.RUNNING
 
 
+def test_what_is_done_and_not_taken_by_the_storage_says_so() -> None:
+    job = rows.planned(rows.accepted(), segments=1)
+    Worker.objects.create(name="worker-1", slots=1, seen_at=after(0), started_at=after(0))
+    claim = rows.claimed(job, Kind.SEGMENT)
+    assert progress.measure([job])[job.pk].waiting_for is None
+    steps.note_waiting(claim, code="storage_away", detail="S3 refuses it")
+    assert progress.measure([job])[job.pk].waiting_for == "storage_away"
+    pipeline.segment_enhanced(claim, rows.segment_result(0), "jobs/a/segment")
+    step = Step.objects.get(pk=claim.step_id)
+    assert (step.state, step.error_code, step.not_before) == ("done", "", None)
+    steps.note_waiting(claim, code="storage_away", detail="too late")
+    step.refresh_from_db()
+    assert step.error_code == ""
+
+
 def test_what_an_earlier_release_wrote_is_taken() -> None:
     job = rows.accepted()
     Step.objects.update(release=0)

@@ -181,6 +181,16 @@ def test_unstaging_leaves_nothing(tmp_path: Path) -> None:
     assert [entry.name for entry in scratch.folder.iterdir()] == ["lock"]
 
 
+def test_unstaging_leaves_the_folder_that_another_is_about_to_write_into(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, cap_bytes=0)
+    done, begun = scratch.stage("jobs/a/1/segment-0.mp4"), scratch.stage("jobs/a/1/segment-1.mp4")
+    done.write_bytes(b"done")
+    scratch.unstage("jobs/a/1/segment-0.mp4")
+    begun.write_bytes(b"begun")
+    scratch.unstage("jobs/a/1")
+    assert not (scratch.folder / "staged").exists()
+
+
 def test_what_somebody_removed_is_fetched_again_and_the_folder_made_anew(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path, cap_bytes=100)
     with scratch.copy("sources/a", 3, writing(b"one"), None) as first:
