@@ -8,29 +8,40 @@ every queue of a broker that is itself slow to answer.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import wait
 
 from amqp.exceptions import AMQPError, NotFound
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from processing.threads import Threads
+
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 3.0
 """Asked of a queue that gave no answer for the time that a connection allows (celery_app.py) just before."""
+CHECK_SECONDS = 0.1
+LOOKERS = Threads(8)
 ASKING = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
 
 
-def renew_dead(app: Celery) -> list[str]:
+def _nothing() -> None:
+    """Let whoever looks wait on."""
+
+
+def renew_dead(app: Celery, *, meanwhile: Callable[[], None] = _nothing) -> list[str]:
     """Delete those of the application's queues that nobody can consume from, and declare them again; their names.
 
     Nothing on a broker that is no RabbitMQ, or where it does not answer at all. All are looked at side by side, so it
-    takes little more than ANSWER_SECONDS.
+    takes little more than ANSWER_SECONDS. What `meanwhile` raises, called again and again, ends the wait; a queue that
+    is being made anew then may be gone until the next worker begins, which declares it.
     """
     names = sorted(app.amqp.queues)
-    with ThreadPoolExecutor(len(names), thread_name_prefix="queue") as pool:
-        renewed = list(pool.map(lambda name: _renew_if_dead(app, name), names))
-    return [name for name, done in zip(names, renewed, strict=True) if done]
+    looks = {name: LOOKERS.submit(_renew_if_dead, app, name) for name in names}
+    while wait(looks.values(), CHECK_SECONDS).not_done:
+        meanwhile()
+    return [name for name, look in looks.items() if look.result()]
 
 
 def _renew_if_dead(app: Celery, name: str) -> bool:

@@ -113,7 +113,7 @@ class ImpatientConsumer(Consumer):
         super().on_connection_error_after_connected(exc)
         was_consuming, self._consuming = self._consuming, False
         if isinstance(exc, TimeoutError) and not was_consuming:
-            queues.renew_dead(self.app)
+            queues.renew_dead(self.app, meanwhile=maybe_shutdown)  # which takes seconds, and SIGTERM may come
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once the broker answers."""

@@ -20,7 +20,7 @@ from django.utils.http import content_disposition_header, parse_etags
 from processing import storage
 from processing.api.errors import NotAvailable, RangeNotSatisfiable, StorageUnavailable
 from processing.api.ranges import Unsatisfiable, parse_range
-from processing.storage.calls import Threads
+from processing.threads import Threads
 
 logger = logging.getLogger(__name__)
 

@@ -27,9 +27,10 @@ from urllib3.exceptions import HTTPError
 
 from processing.media.durable import full_disk_is_typed, sha256_of
 from processing.media.errors import Damaged, ProcessStopped
-from processing.storage.calls import Pace, Threads, answer_of
+from processing.storage.calls import Pace, answer_of
 from processing.storage.interface import Opened, StorageUnreachable, Store
 from processing.storage.scratch import Scratch
+from processing.threads import Threads
 
 PART_BYTES = 16 * 1024**2
 PIECE_BYTES = 64 * 1024

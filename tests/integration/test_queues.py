@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from uuid import uuid4
 import pytest
 import redis
 from celery import Celery
+from celery.exceptions import WorkerShutdown
+from celery.worker import state
 from kombu import Connection, Consumer, Message, Producer, Queue, pools
 
 from celery_app import CONTROL
@@ -60,6 +63,23 @@ def test_a_broker_that_gives_no_answer_has_no_dead_queues(fresh_rabbitmq_url: st
         wire.freeze()
         assert renew_dead(app) == []
         channel.queue_declare("far", passive=True)
+
+
+def test_who_is_to_end_does_not_wait_for_a_look(fresh_rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that gets SIGTERM while the broker is silent, and whose steps are handed back already."""
+    monkeypatch.setattr(state, "should_stop", None)
+    with closing(Proxy(urlsplit(fresh_rabbitmq_url).port or 5672)) as wire:
+        app = Celery(broker=through(fresh_rabbitmq_url, wire.port), set_as_current=False)
+        app.conf.task_queues = [Queue("far", queue_arguments={"x-queue-type": "quorum"})]
+        wire.freeze()
+        threading.Timer(0.2, lambda: setattr(state, "should_stop", 0)).start()
+        others = set(threading.enumerate())
+        began = time.monotonic()
+        with pytest.raises(WorkerShutdown):
+            renew_dead(app, meanwhile=state.maybe_shutdown)
+        assert time.monotonic() - began < 1.5
+        left = set(threading.enumerate()) - others
+        assert [thread for thread in left if not thread.daemon] == []
 
 
 @pytest.mark.usefixtures("database")
