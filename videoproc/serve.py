@@ -28,7 +28,7 @@ def main() -> None:
         fd=asked.fd,
         http=BoundedHeads,
         # X-Forwarded-For is anybody's to write; a proxy is believed once its address is named.
-        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
         ws_max_size=SOCKET_MESSAGE_BYTES,
         timeout_graceful_shutdown=asked.drain,
         access_log=False,
