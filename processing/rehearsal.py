@@ -46,10 +46,13 @@ def reasons() -> Iterator[str]:
     for cause in causes.order_by("error_code"):
         seconds = cause["until"].total_seconds()
         yield from _counted(cause["steps"], f"{cause['error_code'] or 'put off'}: tried again in {seconds:.0f} s")
-    yield from _counted(queued.filter(hinted).count(), "hinted: a worker has their message or will get it")
     rest = queued.exclude(paused).exclude(later).exclude(hinted).count()
-    nobody = not progress.live_slots()
-    yield from _counted(rest, "no_worker: start one" if nobody else "a_place: more steps than slots, owners take turns")
+    told = queued.filter(hinted).count()
+    if progress.live_slots():
+        yield from _counted(told, "hinted: a worker has their message or will get it")
+        yield from _counted(rest, "a_place: more steps than slots, owners take turns")
+    else:
+        yield from _counted(told + rest, "no_worker: start one")
 
 
 def _counted(number: int, reason: str) -> Iterator[str]:

@@ -126,6 +126,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(database: str, setti
     settings.VIDEOPROC_ABANDONED_SECONDS = -60
     job = rows.accepted()
     assert "waits  1 step, no_worker: start one" in list(rehearse())
+    Step.objects.update(hinted_at=Now())
+    assert "waits  1 step, no_worker: start one" in list(rehearse()), "a message that nobody can take is no comfort"
+    Step.objects.update(hinted_at=None)
     work()
     lost = rows.planned(rows.accepted(owner="bob"), segments=2)
     rows.claimed(lost, Step.Kind.SEGMENT, 0, worker="gone-1")

@@ -61,6 +61,20 @@ def test_nothing_starts_with_such_times() -> None:
     assert (done.returncode, "these times cannot work together" in done.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("words", [("drain",), ("dispatch", "--dry-run")])
+def test_a_command_without_a_database_says_so_in_a_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT,
+        env={**os.environ, "VIDEOPROC_MODE": "embedded", "VIDEOPROC_DATABASE_URL": f"sqlite://{tmp_path}/none.sqlite3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"the database is away, .*: no such table: \w+\nmanage.py doctor says .*\n", done.stderr)
+
+
 def test_a_command_line_says_it_in_one_sentence() -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "probe", "none.mp4"],
