@@ -246,7 +246,11 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
     ("database", _database, "start it, or mend VIDEOPROC_DATABASE_URL; uploads are refused until it answers"),
     ("broker", _broker, "start it, or mend VIDEOPROC_BROKER_URL; uploads are safe, work waits"),
     ("channel layer", _layer, "start it, or mend VIDEOPROC_CHANNEL_LAYER_URL; work goes on, live pages lag"),
-    ("storage", _storage, "mount or mend it, see VIDEOPROC_STORAGE_DIR and VIDEOPROC_STORAGE_URL"),
+    (
+        "storage",
+        _storage,
+        "mount or mend it, a bucket's keys and policy too; see VIDEOPROC_STORAGE_DIR and VIDEOPROC_STORAGE_URL",
+    ),
     ("workers", _workers, "start the database"),
     ("dispatcher", _dispatcher, "start the database"),
 )

@@ -237,8 +237,7 @@ class S3(Store):
         """Ask for the bucket."""
 
         def ask(pace: Pace) -> None:
-            with _translated(f"bucket {self._bucket}"):
-                self._client.head_bucket(Bucket=self._bucket)
+            self._ask_bucket()
 
         answer_of(ask, f"bucket {self._bucket}", seconds=ANSWER_SECONDS)
 
@@ -273,13 +272,24 @@ class S3(Store):
 
     def _size(self, key: str, stop: threading.Event | None = None) -> int:
         def ask(pace: Pace) -> int:
-            with _translated(key):
-                head = self._client.head_object(**self._where(key))
+            try:
+                with _translated(key):
+                    head = self._client.head_object(**self._where(key))
+            except FileNotFoundError:
+                self._ask_bucket()  # a head says no more than 404, which would be told of each object alike
+                raise
             if "ContentLength" not in head:
                 raise StorageUnreachable(f"what answers for {key} is no S3 server: it tells no length")
             return int(head["ContentLength"])
 
         return answer_of(ask, key, seconds=ANSWER_SECONDS, stop=stop)
+
+    def _ask_bucket(self) -> None:
+        try:
+            with _translated(f"bucket {self._bucket}"):
+                self._client.head_bucket(Bucket=self._bucket)
+        except FileNotFoundError as exc:
+            raise StorageUnreachable(f"there is no bucket {self._bucket} at {self._endpoint}") from exc
 
     def _name(self, key: str) -> str:
         return f"{self._location}/{key}" if self._location else key

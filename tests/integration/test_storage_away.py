@@ -152,3 +152,37 @@ def test_what_is_no_s3_server_is_unreachable(options: dict[str, str], tmp_path: 
         with pytest.raises(StorageUnreachable), place.reading(KEY):
             pass
         page.shutdown()
+
+
+class Busy(Page):
+    """Tells everybody to slow down."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.send_header("Content-Type", "application/xml")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
+
+    do_HEAD = do_PUT = do_GET  # noqa: N815 - the library's names
+
+
+def test_a_server_with_too_much_to_do_is_unreachable_for_now(options: dict[str, str], tmp_path: Path) -> None:
+    """By a small server of the test's own: the real one is never that busy."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
+        threading.Thread(target=busy.serve_forever, daemon=True).start()
+        place = S3(
+            Backend(**options | {"endpoint_url": f"http://127.0.0.1:{busy.server_port}"}),
+            Scratch(tmp_path / "other", cap_bytes=0),
+        )
+        place.stage(KEY).write_bytes(CONTENT)
+        with pytest.raises(StorageUnreachable, match="SlowDown"):
+            place.store(KEY)
+        busy.shutdown()
+
+
+def test_without_its_bucket_no_file_is_told_to_be_gone(options: dict[str, str], tmp_path: Path) -> None:
+    place = S3(Backend(**options | {"bucket_name": "removed"}), Scratch(tmp_path / "other", cap_bytes=0))
+    for ask in (place.check, lambda: place.open(KEY), lambda: place.exists(KEY), lambda: read(place)):
+        with pytest.raises(StorageUnreachable, match="there is no bucket removed"):
+            ask()
