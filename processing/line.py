@@ -36,6 +36,9 @@ NEIGHBOURS = 128
 """Of so many jobs of one owner on either side it is looked at how far they overtake each other."""
 DEVIATIONS = 1.28
 """Four of five lie within, were it a normal distribution."""
+DRIFT = 0.15
+"""Standard deviation, as a natural logarithm, of the machines' own pace from one quarter of an hour to the next. It
+remains however many jobs are averaged over; `benchmarks/jobs.py` counts how often the guess held."""
 
 T = TypeVar("T")
 
@@ -156,7 +159,8 @@ class Line:
         others = self._left.sum(own) - min(queue.sums[-1], own)
         seconds = (own + others) * pace.seconds_a_byte / slots
         jobs = self.place(job) + 1
-        factor = math.exp(DEVIATIONS * pace.spread * math.sqrt(1 / jobs + 1 / pace.jobs))
+        deviation = math.hypot(pace.spread * math.sqrt(1 / jobs + 1 / pace.jobs), DRIFT)
+        factor = math.exp(DEVIATIONS * deviation)
         return _rounded(seconds / factor), _rounded(seconds * factor + pace.serial_seconds + 1)
 
 

@@ -81,6 +81,6 @@ def test_a_guess_is_wide_where_little_is_known_or_what_is_known_differs() -> Non
         return (high - 1) / low
 
     assert pace_of([]) is None
-    assert factor(*[10.0] * 20) < 2.0
+    assert 1.4 < factor(*[10.0] * 20) < 2.2, "machines do not keep their pace"
     assert factor(*[2.0, 20.0] * 10) > 10.0
     assert factor(10.0) > 10.0
