@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
 
+from celery import current_task
 from celery.exceptions import Reject
 from django.conf import settings
 from django.db import close_old_connections
@@ -46,6 +47,7 @@ from processing.storage.room import refuse_full
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 FETCHES_AT_ONCE = 4
+DONE = "done"
 WRITING = frozenset({Step.Kind.METADATA, Step.Kind.PLAN, Step.Kind.SEGMENT, Step.Kind.JOIN, Step.Kind.STILLS})
 
 
@@ -217,26 +219,35 @@ class Supervisor:
         self.processes.close()
 
     def perform(self, job_id: str, epoch: int, kind: str, work: Callable[[Work], None], *, index: int = 0) -> None:
-        """Claim a step and do its work; nothing where the step is not there to be taken."""
+        """Claim a step and do its work; nothing where the step is not there to be taken.
+
+        The message's chain goes on only behind a step that is done. Were it to go on behind one that this worker cannot
+        take, a chain of two would bring the step's next hint back to this worker, and so for ever: brokers serve two
+        workers in turn.
+        """
         if self.leases.stopping:
             raise Reject("stopping", requeue=True)
+        if not self._performed(job_id, epoch, kind, work, index) and current_task:
+            current_task.request.chain = None
+
+    def _performed(self, job_id: str, epoch: int, kind: str, work: Callable[[Work], None], index: int) -> bool:
+        """Do what `perform` promises and return whether the step is done."""
         began = time.monotonic()
         try:
             if self.leases.drained:  # its message came while the worker was told: another one hints at the step
                 steps.forget_hint(job_id, epoch, kind, index)
-                return
+                return False
             if kind in WRITING and not _has_room(job_id, epoch, kind, index):
-                return
+                return False
             claim = steps.claim(job_id, epoch, kind, index, worker=self.worker)
             if claim is None:
                 delay = settings.VIDEOPROC_BACKOFF_SECONDS
                 steps.pass_on(job_id, epoch, kind, index, worker=self.worker, delay_seconds=delay)
+                return steps.is_done(job_id, epoch, kind, index)
         except DATABASE_AWAY as exc:
             logger.warning("claim waits for the database", extra={"job": job_id, "step": kind, "cause": str(exc)})
             self.leases.expect_strays()
-            return
-        if claim is None:
-            return
+            return False
         with self.leases.held(claim) as lease:
             task = Work(claim, lease, self.processes)
             try:
@@ -245,6 +256,7 @@ class Supervisor:
                 task.close()
         facts = {"job": claim.job_id, "step": claim.kind, "index": claim.index, "attempt": claim.attempt}
         logger.info("step %s", outcome, extra={**facts, "seconds": round(time.monotonic() - began, 2), **task.used})
+        return outcome == DONE
 
 
 def _carry_out(task: Work, work: Callable[[Work], None]) -> str:
@@ -266,7 +278,7 @@ def _carry_out(task: Work, work: Callable[[Work], None]) -> str:
         logger.exception("step ended by an error that nobody foresaw", extra={"job": task.claim.job_id})
         outcome = _failed(task.claim, Unforeseen(repr(exc)))
     else:
-        return "done"
+        return DONE
     task.discard()
     return outcome
 

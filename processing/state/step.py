@@ -227,6 +227,11 @@ def pass_on(job_id: UUID | str, epoch: int, kind: str, index: int, *, worker: st
     )
 
 
+def is_done(job_id: UUID | str, epoch: int, kind: str, index: int) -> bool:
+    """Return whether a step was done, by whomever."""
+    return Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index, state=State.DONE).exists()
+
+
 def _queued(job_id: UUID | str, epoch: int, kind: str, index: int) -> QuerySet[Step]:
     rows = Step.objects.filter(job_id=job_id, epoch=epoch, kind=kind, index=index)
     return rows.filter(state=State.QUEUED, paused=False)

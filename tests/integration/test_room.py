@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
+from celery import Signature
+from celery.app.trace import build_tracer
 from django.db import connection
 from pytest_django import Settings
 
-from processing import pipeline, progress, storage
+from processing import pipeline, progress, storage, tasks
 from processing.media.errors import OutputLost, SegmentDamaged
 from processing.media.process.launcher import MediaProcesses
 from processing.models import Job, Step
@@ -45,6 +48,35 @@ def test_a_step_that_writes_waits_for_room_without_an_attempt(
     assert len(began) == 1, "it goes on by itself"
     step.refresh_from_db()
     assert (step.state, step.attempt) == ("running", 1)
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_chain_goes_on_only_behind_a_step_that_is_done(
+    database: str, supervisor: Supervisor, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
+) -> None:
+    job = rows.accepted()
+    settings.VIDEOPROC_FREE_BYTES = 10**18 if is_full else 0
+    monkeypatch.setattr(tasks, "current", lambda: supervisor)
+    monkeypatch.setattr(supervisor, "_performed", partial(_performed_without_a_process, supervisor))
+    published: list[str] = []
+    monkeypatch.setattr(Signature, "apply_async", lambda self, *_, **__: published.append(self.task))
+    first, *rest = pipeline.message(Step.objects.get(job=job)).tasks
+    task = tasks.extract_metadata
+    request = {"id": "1", "chain": [dict(link) for link in reversed(rest)], "delivery_info": {}}
+    trace = build_tracer(task.name, task, app=task.app)
+    for _ in range(2):  # and for a message that comes twice
+        trace("1", first.args, {}, request | {"chain": list(request["chain"])})
+    state = Step.objects.get(job=job, kind=Step.Kind.METADATA).state
+    assert (state, published) == (("queued", []) if is_full else ("done", ["processing.diagnose"] * 2))
+
+
+def _performed_without_a_process(
+    supervisor: Supervisor, job_id: str, epoch: int, kind: str, work: object, index: int
+) -> bool:
+    def store(task: Work) -> None:
+        pipeline.metadata_extracted(task.claim, rows.METADATA, "facts.json")
+
+    return Supervisor._performed(supervisor, job_id, epoch, kind, store, index)
 
 
 def test_what_only_reads_begins_on_a_full_disk(database: str, supervisor: Supervisor) -> None:
