@@ -106,8 +106,9 @@ def test_hints_arrive_after_the_broker_of_the_embedded_mode_was_wiped(valkey: Va
     broker = valkey.broker_url.replace("virtual_host=0", "virtual_host=5")
     with Connection(broker) as connection, redis.Redis.from_url(f"{valkey.url}?db=5") as client:
         for _ in range(2):
-            for task in TASKS.values():
-                project.signature(task, args=[str(uuid4()), 1], immutable=True).apply_async(connection=connection)
+            for kind, task in TASKS.items():
+                arguments = [str(uuid4()), 1, *([0] if kind == "segment" else [])]
+                project.signature(task, args=arguments, immutable=True).apply_async(connection=connection)
             assert sum(client.llen(queue.name) for queue in project.conf.task_queues) == len(TASKS)
             client.flushdb()
 
