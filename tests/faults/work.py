@@ -61,4 +61,5 @@ def attempt_of(system: Faulty, key: str) -> int:
 
 def is_done(system: Faulty, key: str) -> bool:
     """Whether what was written to a key counts."""
-    return any(step["output"] == key and step["state"] == "done" for step in system.rows.steps(key.split("/")[0]))
+    steps = system.rows.steps(key.split("/")[0])
+    return any(step["output"] == f"jobs/{key}" and step["state"] == "done" for step in steps)
