@@ -6,6 +6,7 @@ import http.server
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -140,18 +141,22 @@ class Page(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@contextmanager
+def answered_by(handler: type[Page], options: dict[str, str], folder: Path) -> Iterator[S3]:
+    """Yield a storage whose server is one of the test's own, which answers each request like this."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = {"endpoint_url": f"http://127.0.0.1:{server.server_port}"}
+        yield S3(Backend(**options | endpoint), Scratch(folder, cap_bytes=0))
+        server.shutdown()
+
+
 def test_what_is_no_s3_server_is_unreachable(options: dict[str, str], tmp_path: Path) -> None:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as page:
-        threading.Thread(target=page.serve_forever, daemon=True).start()
-        place = S3(
-            Backend(**options | {"endpoint_url": f"http://127.0.0.1:{page.server_port}"}),
-            Scratch(tmp_path / "other", cap_bytes=0),
-        )
+    with answered_by(Page, options, tmp_path / "other") as place:
         with pytest.raises(StorageUnreachable):
             list(place.keys("jobs"))
         with pytest.raises(StorageUnreachable), place.reading(KEY):
             pass
-        page.shutdown()
 
 
 class Busy(Page):
@@ -169,16 +174,10 @@ class Busy(Page):
 
 def test_a_server_with_too_much_to_do_is_unreachable_for_now(options: dict[str, str], tmp_path: Path) -> None:
     """By a small server of the test's own: the real one is never that busy."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
-        threading.Thread(target=busy.serve_forever, daemon=True).start()
-        place = S3(
-            Backend(**options | {"endpoint_url": f"http://127.0.0.1:{busy.server_port}"}),
-            Scratch(tmp_path / "other", cap_bytes=0),
-        )
+    with answered_by(Busy, options, tmp_path / "other") as place:
         place.stage(KEY).write_bytes(CONTENT)
         with pytest.raises(StorageUnreachable, match="SlowDown"):
             place.store(KEY)
-        busy.shutdown()
 
 
 def test_without_its_bucket_no_file_is_told_to_be_gone(options: dict[str, str], tmp_path: Path) -> None:
