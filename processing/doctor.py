@@ -10,6 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -167,26 +168,35 @@ def _storage() -> Iterator[Finding]:
     place = storage.current()
     free = place.free_bytes()
     place.check()
-    key = f"doctor/{uuid4()}/file"
     try:
-        place.stage(key).write_bytes(b"written by the doctor")
-        place.store(key)
-        with place.reading(key) as path:
-            path.read_bytes()
+        _try_out(place, f"doctor/{uuid4()}/file")
     except MediaError as exc:
         yield _wrong(
             "storage", exc.detail, "free space, or lower VIDEOPROC_FREE_BYTES: uploads and work wait until then"
         )
         return
-    finally:
-        place.unstage(key)
-        place.remove([key])
     yield _ok("storage", f"{place.describe()}: written, read and removed a file")
     reserve = settings.VIDEOPROC_FREE_BYTES
     yield _ok("space", f"{free / GIBIBYTE:.1f} GiB free, {reserve / GIBIBYTE:.1f} of it kept free")
     static = Path(settings.VIDEOPROC_DATA_DIR)
     if static.exists() and shutil.disk_usage(static).free < reserve:
         yield _note("space", f"the disk of {static} is nearly full", "logs and the embedded database lie there")
+
+
+def _try_out(place: storage.Store, key: str) -> None:
+    """Write, read and remove a file; the first trouble is raised, not that the file cannot be removed either."""
+    try:
+        place.stage(key).write_bytes(b"written by the doctor")
+        place.store(key)
+        place.unstage(key)  # or that would be read, and no bucket asked
+        with place.reading(key) as path:
+            path.read_bytes()
+    except (OSError, MediaError):
+        place.unstage(key)
+        with suppress(OSError):
+            place.remove([key])
+        raise
+    place.remove([key])
 
 
 def _workers() -> Iterator[Finding]:
@@ -249,7 +259,8 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
     (
         "storage",
         _storage,
-        "mount or mend it, a bucket's keys and policy too; see VIDEOPROC_STORAGE_DIR and VIDEOPROC_STORAGE_URL",
+        "mount the folder, or mend or make the bucket, its keys and policy; see VIDEOPROC_STORAGE_DIR and "
+        "VIDEOPROC_STORAGE_URL; uploads are refused and work waits until then",
     ),
     ("workers", _workers, "start the database"),
     ("dispatcher", _dispatcher, "start the database"),

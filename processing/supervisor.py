@@ -26,6 +26,7 @@ from processing.leases import Lease, Leases
 from processing.live import doorbell
 from processing.media.durable import FULL
 from processing.media.errors import (
+    Damaged,
     MediaError,
     OutputLost,
     ProcessCrashed,
@@ -74,12 +75,14 @@ class Work:
         return self.output(self.job.plan_key)
 
     def output(self, key: str, *, sha256: str = "") -> str:
-        """Return the path of what an earlier step of the job made; OutputLost where only that is not there."""
+        """Return the path of what an earlier step of the job made; OutputLost where only that is gone or spoilt."""
         try:
             return self.read(key, sha256=sha256)
         except FileNotFoundError as exc:
             self.source()  # without that too it is the storage that is away
             raise OutputLost(f"{key} is missing") from exc
+        except Damaged as exc:  # by the storage: the source has nothing to do with it
+            raise OutputLost(exc.detail) from exc
 
     def facts(self) -> str | None:
         """Return the path of what the metadata step read of the source; None where that is no longer there."""

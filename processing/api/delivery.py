@@ -45,14 +45,20 @@ class Delivery:
 class _Slice:
     """Reads the positions of an open file piece by piece, each in a thread; closed with its response."""
 
-    def __init__(self, file: storage.Opened, positions: range) -> None:
+    def __init__(self, file: storage.Opened, positions: range, key: str) -> None:
         self._file = file
+        self._key = key
         self._pieces: Iterator[bytes] = file.pieces(positions, PIECE_BYTES)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        while piece := await loop.run_in_executor(READERS, next, self._pieces, b""):
-            yield piece
+        try:
+            while piece := await loop.run_in_executor(READERS, next, self._pieces, b""):
+                yield piece
+        except OSError as exc:
+            logger.error("a file breaks off on its way to a client", extra={"key": self._key, "cause": repr(exc)})
+            # For Django a client that left: it closes the response, and the server the connection, short of its length.
+            raise asyncio.CancelledError from exc
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -93,7 +99,7 @@ def deliver(request: HttpRequest, delivery: Delivery) -> HttpResponseBase:
             return HttpResponse(status=status, headers=headers)
         # A film may take hours to be watched; its rows are read, so the connection is for others.
         close_old_connections()
-        slice_ = _Slice(file, whole if positions is None else whole[positions.start : positions.stop])
+        slice_ = _Slice(file, whole if positions is None else whole[positions.start : positions.stop], delivery.key)
         return StreamingHttpResponse(slice_, status=status, headers=headers)
     finally:
         if slice_ is None:

@@ -15,31 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from django.conf import settings
 from django.core.files.storage import storages
-from s3transfer.exceptions import CancelledError
-from s3transfer.manager import TransferManager
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
-from processing.media.durable import full_disk_is_typed, sha256_of
-from processing.media.errors import Damaged, ProcessStopped
+from processing.media.durable import full_disk_is_typed
+from processing.media.errors import Damaged
 from processing.storage.calls import Pace, answer_of
 from processing.storage.interface import Opened, StorageUnreachable, Store
 from processing.storage.scratch import Scratch
+from processing.storage.sending import PIECE_BYTES, Sender
 from processing.threads import Threads
 
-PART_BYTES = 16 * 1024**2
-PIECE_BYTES = 64 * 1024
 FETCHES = 3
 """How often a fetch that breaks off is taken up again where it was."""
 DELETIONS_AT_ONCE = 16
-SENDERS = 4
-"""Requests at once of all the uploads of this process."""
-STOP_SECONDS = 0.02
 ANSWER_SECONDS = 10.0
 """For what is answered in a moment or not at all: whether there is an object, and how large it is."""
 PIECE_SECONDS = 30.0
@@ -55,12 +48,15 @@ def _translated(key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as exc:
-        code = exc.response.get("Error", {}).get("Code", "")
-        if code in ABSENT:
+        if _is_absence(exc):
             raise FileNotFoundError(f"{key} is not in the storage") from exc
         raise StorageUnreachable(f"S3 refuses {key}: {exc}") from exc
     except (BotoCoreError, Boto3Error, HTTPError, ResponseParserError) as exc:
         raise StorageUnreachable(f"S3 does not serve {key}: {exc}") from exc
+
+
+def _is_absence(refusal: ClientError) -> bool:
+    return refusal.response.get("Error", {}).get("Code", "") in ABSENT
 
 
 class OpenedObject(Opened):
@@ -104,9 +100,7 @@ class S3(Store):
         self._client: Any = backend.connection.meta.client
         self._scratch = scratch
         self._endpoint = str(self._client.meta.endpoint_url)
-        parts = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=SENDERS)
-        # boto3's own maker of one takes no other threads than those that the interpreter waits for at its end.
-        self._sender = TransferManager(self._client, parts, executor_cls=Threads)
+        self._sender = Sender(self._client)
         self._deleters = Threads(DELETIONS_AT_ONCE)
 
     @contextmanager
@@ -136,26 +130,14 @@ class S3(Store):
         return self._scratch.stage(key)
 
     def store(self, key: str, *, stop: threading.Event | None = None) -> None:
-        """Send the file, in parts where it is large, with its digest beside it; a broken upload is aborted."""
+        """Send the file, or each of a folder; a server that does not answer is found out before anything is sent."""
         path = self._scratch.staged(key)
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                below = "" if file == path else f"/{file.relative_to(path)}"
-                self._send(file, key + below, stop)
-
-    def _send(self, file: Path, key: str, stop: threading.Event | None) -> None:
-        where, extra = self._where(key), {"Metadata": {"sha256": sha256_of(file)}}
-        sending = self._sender.upload(str(file), where["Bucket"], where["Key"], extra)
-        while stop is not None and not sending.done():
-            if stop.wait(STOP_SECONDS):
-                sending.cancel()
-                # What is on its way ends or times out by itself; then parts that have arrived are aborted.
-                raise ProcessStopped("stopped while a file was stored")
-        try:
-            with _translated(key):
-                sending.result()
-        except CancelledError as exc:
-            raise ProcessStopped("stopped while a file was stored") from exc
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
+        answer_of(lambda pace: self._ask_bucket(), key, seconds=ANSWER_SECONDS, stop=stop)
+        for file in files:
+            below = "" if file == path else f"/{file.relative_to(path)}"
+            with _translated(key + below):
+                self._sender.send(file, self._where(key + below), stop)
 
     def unstage(self, key: str) -> None:
         """Remove the local file."""
@@ -236,10 +218,7 @@ class S3(Store):
     def check(self) -> None:
         """Ask for the bucket."""
 
-        def ask(pace: Pace) -> None:
-            self._ask_bucket()
-
-        answer_of(ask, f"bucket {self._bucket}", seconds=ANSWER_SECONDS)
+        answer_of(lambda pace: self._ask_bucket(), f"bucket {self._bucket}", seconds=ANSWER_SECONDS)
 
     def describe(self) -> str:
         """Name bucket, endpoint and scratch folder."""
@@ -287,7 +266,13 @@ class S3(Store):
     def _ask_bucket(self) -> None:
         try:
             with _translated(f"bucket {self._bucket}"):
-                self._client.head_bucket(Bucket=self._bucket)
+                try:
+                    self._client.head_bucket(Bucket=self._bucket)
+                except ClientError as exc:
+                    if _is_absence(exc):
+                        raise
+                    # A head is refused by a number alone, a list with the reason.
+                    self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._name(""), MaxKeys=1)
         except FileNotFoundError as exc:
             raise StorageUnreachable(f"there is no bucket {self._bucket} at {self._endpoint}") from exc
 

@@ -1,7 +1,8 @@
-"""The S3 server away while everything works on it: no answer, none there, and keys that are no longer good.
+"""The S3 server away while everything works on it: no answer, none there, too busy, keys that are no longer good, a
+wire that goes in the middle of files, and objects that somebody removed.
 
 Promise: nothing is lost and nothing is a strike; what waits says why; a worker hands back in time all the same; it goes
-on by itself, and the bytes are those of an undisturbed run.
+on by itself, the bytes are those of an undisturbed run, and no file is left.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -19,6 +21,7 @@ from processing.storage.backend import Backend
 from processing.storage.s3 import S3
 from processing.storage.scratch import Scratch
 from tests.acceptance.client import BlackBox
+from tests.faults.answers import Busy, answering
 from tests.faults.proxy import Proxy
 from tests.faults.system import FaultyServer, Waiting
 from tests.servers import Servers
@@ -28,6 +31,13 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 Figures = Callable[..., None]
 STOP_SECONDS = 2.0 + 2.0
 """Handed back within two; the rest is the end of the process on a machine that others use."""
+TOLD_SECONDS = 15.0
+"""A client hears that the bucket is silent after the 10 s that an answer may take."""
+FROZEN_SECONDS = 7.0
+"""Longer than the leases and stall limits of these systems, which are a third of the real ones; so is this of 20 s."""
+MIDDLES = (((b"PUT ", b"segment-00001"), 2), ((b"GET ", b"segment-00000"), 1), ((b"PUT ", b"join-00000"), 2))
+"""While a segment is stored, while the join fetches one, while its result is stored: words of the request that goes by,
+and how many pieces of its connection after them."""
 ON_SECONDS = 30.0
 """A request that hangs is asked again after the 20 s that a client waits for a byte."""
 
@@ -114,6 +124,20 @@ def assert_whole(bucket: Bucket, file_id: str) -> None:
         waiting.again(0.2)
         kinds = {key.split("/")[3].split("-")[0] for key in bucket.store.keys(f"jobs/{job['id']}")}
     assert bucket.store.sweep(older_than_seconds=-60) == 0, "an upload in parts was left"
+    # In the scratch folders of web server and worker.
+    while [path for path in bucket.system.folder.glob("data/scratch/*/staged/**/*") if path.is_file()]:
+        waiting.again(0.2)
+
+
+def upload(bucket: Bucket, clip: Path) -> httpx.Response:
+    headers = {"Authorization": f"Token {bucket.system.token}"}
+    with clip.open("rb") as file:
+        return httpx.post(f"{bucket.system.url}/upload", files={"file": (clip.name, file)}, headers=headers, timeout=60)
+
+
+def assert_told_to_come_again(refused: httpx.Response) -> None:
+    assert (refused.status_code, refused.json()["code"]) == (503, "storage_away")
+    assert int(refused.headers["Retry-After"]) > 0
 
 
 def wait_for_reason(bucket: Bucket, file_id: str) -> None:
@@ -144,7 +168,11 @@ def test_row_15_a_bucket_that_does_not_answer(
         stopped = time.monotonic() - began
         assert not any(step["state"] == "running" for step in bucket.system.rows.steps(job_id))
         bucket.system.run("worker")
-        wait_for_reason(bucket, file_id)
+        with ThreadPoolExecutor(1) as pool:
+            refused = pool.submit(upload, bucket, short)
+            wait_for_reason(bucket, file_id)
+            assert_told_to_come_again(refused.result())
+        assert refused.result().elapsed.total_seconds() < TOLD_SECONDS
         ready = httpx.get(f"{bucket.system.url}/health/ready", timeout=10)
         assert (ready.status_code, ready.json()["checks"]["database"]) == (503, True)
         bucket.heal()
@@ -155,29 +183,77 @@ def test_row_15_a_bucket_that_does_not_answer(
     assert_whole(bucket, file_id)
 
 
-@pytest.mark.parametrize("trouble", ["gone", "forbidden"])
-def test_row_15_a_bucket_that_is_gone_or_knows_us_no_more(
+@pytest.mark.parametrize("trouble", ["gone", "forbidden", "busy"])
+def test_row_15_a_bucket_that_is_gone_or_will_not_serve_us(
     bucket: Bucket, undisturbed: str, short: Path, tmp_path: Path, figures: Figures, trouble: str
 ) -> None:
     """Mid job: its step waits with the reason, uploads are told to come again; all goes on by itself."""
-    with client_of(bucket) as client:
+    with client_of(bucket) as client, ExitStack() as others:
         file_id = str(client.upload(short)["file_id"])
         if trouble == "gone":
             bucket.wire.cut()
-        else:
+        elif trouble == "forbidden":
             bucket.revoke_keys()
+        else:
+            bucket.wire.divert(others.enter_context(answering(Busy)))
         wait_for_reason(bucket, file_id)
-        with short.open("rb") as file:
-            refused = httpx.post(
-                f"{bucket.system.url}/upload",
-                files={"file": (short.name, file)},
-                headers={"Authorization": f"Token {bucket.system.token}"},
-                timeout=60,
-            )
-        assert (refused.status_code, refused.json()["code"]) == (503, "storage_away")
-        assert int(refused.headers["Retry-After"]) > 0
+        assert_told_to_come_again(upload(bucket, short))
         bucket.heal()
         began = time.monotonic()
         assert result_of(bucket, client, file_id, tmp_path, seconds=ON_SECONDS + 30) == undisturbed
         figures(ready_after_s=time.monotonic() - began)
+    assert_whole(bucket, file_id)
+
+
+@pytest.mark.parametrize("trouble", ["cut", "frozen"])
+def test_row_15_a_wire_that_goes_in_the_middle_of_files(
+    bucket: Bucket, undisturbed: str, short: Path, tmp_path: Path, figures: Figures, trouble: str
+) -> None:
+    """One job meets it three times, and goes on by itself each time."""
+    fault = bucket.wire.cut if trouble == "cut" else bucket.wire.freeze
+    struck = [bucket.wire.when(fault, *words, pieces=pieces) for words, pieces in MIDDLES]
+    with client_of(bucket) as client:
+        file_id = str(client.upload(short)["file_id"])
+        for each in struck:
+            assert each.wait(ON_SECONDS)
+            if trouble == "cut":
+                wait_for_reason(bucket, file_id)
+            else:
+                time.sleep(FROZEN_SECONDS)
+            bucket.heal()
+        began = time.monotonic()
+        assert result_of(bucket, client, file_id, tmp_path, seconds=ON_SECONDS) == undisturbed
+        figures(ready_after_s=time.monotonic() - began)
+    assert_whole(bucket, file_id)
+
+
+def test_row_22_objects_that_somebody_removes_or_spoils_just_before_they_are_fetched(
+    bucket: Bucket, undisturbed: str, short: Path, tmp_path: Path
+) -> None:
+    """A segment is gone when the join asks for it, one between its asking and its fetching, and the joined file is not
+    what it was when the stills are to be made: each is made again."""
+
+    def found(name: str) -> list[str]:
+        return [key for key in bucket.store.keys("jobs") if name in key]
+
+    def remove(name: str) -> None:
+        bucket.store.remove(found(name))
+
+    def spoil(name: str) -> None:
+        for key in found(name):
+            bucket.store.stage(key).write_bytes(bytes(bucket.store.open(key).size_bytes))
+            bucket.store.store(key)
+            bucket.store.unstage(key)
+
+    spoilt = bucket.wire.when(lambda: spoil("join-00000"), b"HEAD ", b"join-00000")
+    asked = bucket.wire.when(lambda: remove("segment-00000"), b"HEAD ", b"segment-00000")
+    fetched = bucket.wire.when(lambda: remove("segment-00001"), b"GET ", b"segment-00001")
+    with client_of(bucket) as client:
+        file_id = str(client.upload(short)["file_id"])
+        assert result_of(bucket, client, file_id, tmp_path, seconds=ON_SECONDS) == undisturbed
+    assert all(each.is_set() for each in (asked, fetched, spoilt))
+    events = bucket.system.rows.events(bucket.system.rows.job_of(file_id)["id"])
+    lost = [event["data"]["segment"] for event in events if event["name"] == "segment_damaged"]
+    assert sorted(lost) == [0, 1], "each once"
+    assert [event["name"] for event in events].count("output_lost") == 1
     assert_whole(bucket, file_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,8 +83,11 @@ def assert_away(response: httpx.Response) -> None:
 def test_who_asks_a_bucket_that_refuses_is_told_to_come_again(near: Door, wire: Proxy, clip: Path) -> None:
     url = source_of(near, clip)
     wire.cut()
-    for asked in (httpx.get(url), httpx.get(url, headers={"Range": "bytes=0-9"}), upload(near, clip)):
-        assert_away(asked)
+    with ThreadPoolExecutor(3) as pool:
+        whole = pool.submit(httpx.get, url, timeout=ANSWER_SECONDS)
+        part = pool.submit(httpx.get, url, headers={"Range": "bytes=0-9"}, timeout=ANSWER_SECONDS)
+        for asked in (whole, part, pool.submit(upload, near, clip)):
+            assert_away(asked.result())
     assert local_files(near) == []
     text = httpx.post(f"{near.url}/upload", files={"file": ("clip.mp4", b"no video")}, timeout=ANSWER_SECONDS)
     assert text.json()["code"] == "unsupported_container", "told without asking the bucket"
@@ -94,10 +98,19 @@ def test_who_asks_a_bucket_that_refuses_is_told_to_come_again(near: Door, wire: 
 
 def test_a_bucket_that_stops_answering_stops_nothing_else(near: Door, wire: Proxy, clip: Path) -> None:
     url = source_of(near, clip)
-    wire.slow(0.2)
+    begun = threading.Barrier(READERS + 1)
+
+    def read() -> bytes:
+        with httpx.stream("GET", url, timeout=60) as response:
+            pieces = response.iter_raw()
+            first = next(pieces)
+            begun.wait(ANSWER_SECONDS)
+            return first + b"".join(pieces)
+
+    wire.slow(0.1)
     with ThreadPoolExecutor(READERS) as pool:
-        reading = [pool.submit(lambda: httpx.get(url, timeout=60).content) for _ in range(READERS)]
-        time.sleep(2)  # all of them in the middle of the file
+        reading = [pool.submit(read) for _ in range(READERS)]
+        begun.wait(ANSWER_SECONDS)
         wire.freeze("back")
         began = time.monotonic()
         text = httpx.post(f"{near.url}/upload", files={"file": ("clip.mp4", b"no video")}, timeout=60)
@@ -123,3 +136,6 @@ def test_a_file_that_breaks_off_is_seen_to_be_cut(near: Door, wire: Proxy, clip:
         wire.cut()
         with pytest.raises(httpx.RemoteProtocolError, match="peer closed"):
             list(got)
+    [said] = [line for line in near.log.read_text().splitlines() if "breaks off on its way" in line]
+    assert "StorageUnreachable" in said
+    assert "Traceback" not in near.log.read_text()

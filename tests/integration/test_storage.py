@@ -14,8 +14,9 @@ from processing.media.errors import Damaged, ProcessStopped, StorageFull
 from processing.storage.backend import Backend
 from processing.storage.directory import Directory
 from processing.storage.interface import StorageUnreachable, Store
-from processing.storage.s3 import PART_BYTES, S3
+from processing.storage.s3 import S3
 from processing.storage.scratch import Scratch
+from processing.storage.sending import PART_BYTES
 from videoproc.servers.s3 import Swift
 
 CONTENT = bytes(range(256)) * 4000
@@ -90,6 +91,12 @@ def test_what_is_not_there_is_not_found(store: Store) -> None:
     assert list(store.keys("sources/none")) == []
     assert list(store.folders("nothing", older_than_seconds=LONG_AGO)) == []
     store.delete("sources/none")
+
+
+def test_nothing_is_stored_where_nothing_was_written(store: Store) -> None:
+    store.stage("jobs/a/1/never.mp4")
+    with pytest.raises(FileNotFoundError):
+        store.store("jobs/a/1/never.mp4")
 
 
 PARTS = [range(len(CONTENT)), range(1), range(1000, 70_000), range(len(CONTENT) - 1, len(CONTENT))]

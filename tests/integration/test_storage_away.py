@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import http.server
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from pytest_django import Settings
 
+from processing import doctor, storage
 from processing.media.errors import ProcessStopped
 from processing.storage import s3 as of_buckets
+from processing.storage import sending
 from processing.storage.backend import Backend
 from processing.storage.interface import StorageUnreachable
-from processing.storage.s3 import PART_BYTES, S3
+from processing.storage.s3 import S3
 from processing.storage.scratch import Scratch
+from processing.storage.sending import PART_BYTES
+from tests.door import eventually
+from tests.faults.answers import Busy, Page, answering
 from tests.faults.proxy import Proxy
 from videoproc.servers.s3 import Swift
 
@@ -62,23 +66,31 @@ def read(s3: S3, stop: threading.Event | None = None) -> bytes:
         return path.read_bytes()
 
 
-@pytest.mark.parametrize("what", ["fetch", "small", "parts", "delete"])
+@pytest.mark.parametrize("what", ["fetch", "ask", "small", "parts", "delete"])
 def test_who_is_to_stop_leaves_a_server_that_does_not_answer(s3: S3, wire: Proxy, what: str) -> None:
     put(s3, KEY)
     s3.stage("jobs/a/1/small").write_bytes(CONTENT)
     s3.stage("jobs/a/1/parts").write_bytes(bytes(2 * PART_BYTES))
-    wire.freeze("back")
     stop = threading.Event()
     stopping = threading.Timer(0.3, stop.set)
     calls: dict[str, Callable[[], object]] = {
         "fetch": lambda: read(s3, stop),
+        "ask": lambda: s3.store("jobs/a/1/small", stop=stop),
         "small": lambda: s3.store("jobs/a/1/small", stop=stop),
         "parts": lambda: s3.store("jobs/a/1/parts", stop=stop),
         "delete": lambda: s3.delete("jobs/a/1", stop=stop),
     }
+
+    def fall_silent() -> None:
+        wire.freeze("back")
+        stopping.start()
+
     others = set(threading.enumerate())
-    stopping.start()
     began = time.monotonic()
+    if what in {"small", "parts"}:
+        wire.when(fall_silent, b"PUT ", what.encode(), pieces=2)
+    else:
+        fall_silent()
     with pytest.raises(ProcessStopped):
         calls[what]()
     assert time.monotonic() - began < 0.3 + STOPPED_SECONDS
@@ -103,11 +115,62 @@ def test_what_does_not_answer_is_unreachable_soon(s3: S3, wire: Proxy, monkeypat
     put(s3, KEY)
     monkeypatch.setattr(of_buckets, "ANSWER_SECONDS", 0.5)
     wire.freeze("back")
-    for ask in (s3.check, lambda: s3.open(KEY), lambda: s3.exists(KEY), lambda: read(s3)):
+    s3.stage("jobs/a/1/new").write_bytes(CONTENT)
+    asked: list[Callable[[], object]] = [
+        s3.check,
+        lambda: s3.open(KEY),
+        lambda: s3.exists(KEY),
+        lambda: read(s3),
+        lambda: s3.store("jobs/a/1/new"),
+    ]
+    for ask in asked:
         with pytest.raises(StorageUnreachable, match=r"nothing for 0\.5 s"):
             ask()
     wire.heal()
     assert read(s3) == CONTENT
+
+
+def test_a_file_that_goes_out_in_drops_is_given_up(s3: S3, wire: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(PART_BYTES - 1)  # more than the sockets on the way hold
+    s3.stage(KEY).write_bytes(content)
+    monkeypatch.setattr(sending, "PIECE_SECONDS", 0.5)
+    wire.slow(0.3)
+    with pytest.raises(StorageUnreachable, match=r"nothing for 0\.5 s"):
+        s3.store(KEY)
+    wire.heal()
+    s3.store(KEY)
+    s3.unstage(KEY)
+    assert read(s3) == content
+
+
+@pytest.mark.parametrize("size_bytes", [PART_BYTES // 4, PART_BYTES * 2])
+def test_a_file_whose_server_falls_silent_is_given_up(
+    s3: S3, wire: Proxy, monkeypatch: pytest.MonkeyPatch, size_bytes: int
+) -> None:
+    s3.stage(KEY).write_bytes(bytes(size_bytes))
+    monkeypatch.setattr(sending, "PIECE_SECONDS", 0.5)
+    wire.when(wire.freeze, b"PUT ", b"/source", pieces=2)
+    with pytest.raises(StorageUnreachable, match=r"nothing for 0\.5 s"):
+        s3.store(KEY)
+    wire.heal()
+    s3.store(KEY)
+    s3.unstage(KEY)
+    assert read(s3) == bytes(size_bytes)
+    where = s3._where(KEY)
+    eventually(lambda: "Uploads" not in s3._client.list_multipart_uploads(Bucket=where["Bucket"], Prefix=where["Key"]))
+
+
+def test_a_file_that_waits_for_its_turn_is_not_given_up(s3: S3, wire: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request takes half a second: the last begin long after the others."""
+    monkeypatch.setattr(sending, "PIECE_SECONDS", 1.5)
+    wire.slow(0.1)
+    keys = [f"jobs/a/1/{number}" for number in range(sending.SENDERS * 6)]
+    for key in keys:
+        s3.stage(key).write_bytes(CONTENT[:100_000])
+    with ThreadPoolExecutor(len(keys)) as pool:
+        list(pool.map(s3.store, keys))
+    wire.heal()
+    assert sorted(s3.keys("jobs/a/1")) == sorted(keys)
 
 
 def test_a_fetch_that_stands_still_is_given_up(s3: S3, wire: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,58 +188,26 @@ def test_a_fetch_that_breaks_off_is_taken_up_where_it_was(s3: S3, wire: Proxy) -
     assert read(s3) == CONTENT
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    """Answers everything as a proxy or a sign-in page in front of the server would: 200, and no word of S3."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(b"<html><p>Please sign in")
-
-    do_HEAD = do_PUT = do_GET  # noqa: N815 - the library's names
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def answered_by(handler: type[Page], options: dict[str, str], folder: Path) -> Iterator[S3]:
-    """Yield a storage whose server is one of the test's own, which answers each request like this."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = {"endpoint_url": f"http://127.0.0.1:{server.server_port}"}
-        yield S3(Backend(**options | endpoint), Scratch(folder, cap_bytes=0))
-        server.shutdown()
+def served_by(port: int, options: dict[str, str], folder: Path) -> S3:
+    endpoint = {"endpoint_url": f"http://127.0.0.1:{port}"}
+    return S3(Backend(**options | endpoint), Scratch(folder, cap_bytes=0))
 
 
 def test_what_is_no_s3_server_is_unreachable(options: dict[str, str], tmp_path: Path) -> None:
-    with answered_by(Page, options, tmp_path / "other") as place:
+    with answering(Page) as port:
+        place = served_by(port, options, tmp_path / "other")
         with pytest.raises(StorageUnreachable):
             list(place.keys("jobs"))
         with pytest.raises(StorageUnreachable), place.reading(KEY):
             pass
 
 
-class Busy(Page):
-    """Tells everybody to slow down."""
-
-    def do_GET(self) -> None:
-        self.send_response(503)
-        self.send_header("Content-Type", "application/xml")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
-
-    do_HEAD = do_PUT = do_GET  # noqa: N815 - the library's names
-
-
 def test_a_server_with_too_much_to_do_is_unreachable_for_now(options: dict[str, str], tmp_path: Path) -> None:
     """By a small server of the test's own: the real one is never that busy."""
-    with answered_by(Busy, options, tmp_path / "other") as place:
+    with answering(Busy) as port:
+        place = served_by(port, options, tmp_path / "other")
         place.stage(KEY).write_bytes(CONTENT)
-        with pytest.raises(StorageUnreachable, match="SlowDown"):
+        with pytest.raises(StorageUnreachable, match=r"SlowDown|InternalError"):
             place.store(KEY)
 
 
@@ -185,3 +216,52 @@ def test_without_its_bucket_no_file_is_told_to_be_gone(options: dict[str, str], 
     for ask in (place.check, lambda: place.open(KEY), lambda: place.exists(KEY), lambda: read(place)):
         with pytest.raises(StorageUnreachable, match="there is no bucket removed"):
             ask()
+
+
+def doctors_words(place: S3, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Return what the doctor finds of the storage: level, text, cure."""
+    monkeypatch.setattr(storage, "current", lambda: place)
+    return [(finding.level, finding.text, finding.cure) for finding in doctor.examine() if finding.what == "storage"]
+
+
+@pytest.mark.parametrize("trouble", ["refused", "frozen", "no bucket", "wrong secret"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_doctor_says_within_seconds_what_is_wrong_with_a_bucket(
+    database: str,
+    options: dict[str, str],
+    wire: Proxy,
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    settings.VIDEOPROC_FREE_BYTES = 0
+    odd = {"no bucket": {"bucket_name": "removed"}, "wrong secret": {"secret_key": "guessed"}}.get(trouble, {})
+    place = S3(Backend(**options | odd), Scratch(tmp_path / "scratch", cap_bytes=0))
+    if trouble == "refused":
+        wire.cut()
+    if trouble == "frozen":
+        wire.freeze("back")
+        monkeypatch.setattr(of_buckets, "ANSWER_SECONDS", 0.5)
+    [(level, text, cure)] = doctors_words(place, monkeypatch)
+    assert level == "wrong"
+    assert {
+        "refused": "does not serve bucket media",
+        "frozen": "S3 gave nothing for 0.5 s: bucket media",
+        "no bucket": "there is no bucket removed at ",
+        "wrong secret": "SignatureDoesNotMatch",
+    }[trouble] in text
+    assert "bucket" in cure
+    assert "VIDEOPROC_STORAGE_URL" in cure
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_doctor_reads_what_it_wrote_from_the_bucket_itself(
+    database: str, s3: S3, wire: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = wire.when(lambda: s3.remove(list(s3.keys("doctor"))), b"GET ", b"doctor/")
+    [(level, text, _)] = doctors_words(s3, monkeypatch)
+    assert lost.is_set()
+    assert (level, "is not in the storage" in text) == ("wrong", True)
+    assert [finding[0] for finding in doctors_words(s3, monkeypatch)] == ["ok"]
+    assert list(s3.keys("doctor")) == []
