@@ -54,11 +54,16 @@ def hint_due() -> int:
 
 
 def hint_again() -> None:
-    """Hint at once at whatever waits: for a worker that begins, or has found its broker again."""
+    """Hint at once at whatever waits: for a worker that begins, or has found its broker again.
+
+    It may be long until this thread asks again: it keeps no connection, least of all one that broke meanwhile.
+    """
+    close_old_connections()
     try:
         steps.forget_hints()
     except DATABASE_AWAY as exc:
         logger.warning("hints stay until they are old", extra={"cause": str(exc)})
+    close_old_connections()
     nudge.nudge()
 
 
@@ -88,14 +93,13 @@ class Patience:
 
 def expire_leases() -> int:
     """Queue again what lost workers held; return how many steps."""
-    lapsed = steps.lapsed()
-    for step in lapsed:
-        failures.worker_lost(step)
+    expired = [step for step in steps.lapsed() if failures.worker_lost(step)]
+    for step in expired:
         logger.warning(
             "lease expired",
             extra={"job": step.job_id, "step": step.kind, "index": step.index, "attempt": step.attempt},
         )
-    return len(lapsed)
+    return len(expired)
 
 
 def clean_ended_jobs() -> int:
@@ -131,7 +135,9 @@ def to_clean() -> list[Job]:
 
 def run(stop: threading.Event) -> None:
     """Dispatch until `stop` is set; trouble with the database or the broker is waited out."""
-    # By itself: a storage that does not answer, or is long in removing, must keep nobody from hints and leases.
+    # Hints and removals by themselves: a broker or a storage that does not answer must keep nobody from leases, and a
+    # look at these that comes late gives all of them another lease's time (Patience).
+    nudge.start(hint_due)
     vital.thread(lambda: _tidy(stop), name="tidying").start()
     patience = Patience()
     last_housekeeping = -settings.VIDEOPROC_HOUSEKEEPING_SECONDS
@@ -141,7 +147,7 @@ def run(stop: threading.Event) -> None:
             close_old_connections()
             if patience.is_over():
                 expire_leases()
-            hint_due()
+            nudge.nudge()
             if began - last_housekeeping >= settings.VIDEOPROC_HOUSEKEEPING_SECONDS:
                 last_housekeeping = began
                 failures.deadlines_passed()
@@ -150,6 +156,7 @@ def run(stop: threading.Event) -> None:
         except DATABASE_AWAY as exc:
             logger.warning("database unreachable", extra={"cause": str(exc)})
         stop.wait(settings.VIDEOPROC_DISPATCH_SECONDS)
+    nudge.stop()
 
 
 def _tidy(stop: threading.Event) -> None:

@@ -1,6 +1,6 @@
 """What the end of an attempt means for its job: a fault of the file ends it, a fault of a process is a strike, a full
-disk asks for patience, a damaged segment, a lost file or doubted times open a new epoch. Invariant: each failure leaves
-a reason in a row, and no repair is begun without end.
+disk or machine asks for patience, a damaged segment, a lost file or doubted times open a new epoch. Invariant: each
+failure leaves a reason in a row, and no repair is begun without end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from processing.media.errors import (
     MediaError,
     OutputLost,
     ProcessError,
+    ProcessRefused,
     ProcessStopped,
     SegmentDamaged,
     StorageAway,
@@ -28,7 +29,7 @@ from processing.models import Job, Step
 from processing.pipeline import must_decode_to_plan
 from processing.state import job as jobs
 from processing.state import step as steps
-from processing.state.errors import JobClosed
+from processing.state.errors import JobBusy, JobClosed
 from processing.state.step import Claim
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,10 @@ MOST_REPAIRS = 3
 
 @transaction.atomic
 def step_failed(claim: Claim, error: MediaError) -> None:
-    """Decide what a failure means: of the file, the end; of a process, a strike and a retry; of the disk, patience."""
+    """Decide what a failure means: of the file, the end; of a process, a strike and a retry; of a machine, patience."""
     job = jobs.lock(claim.job_id, epoch=claim.epoch)
     facts = {"step": claim.kind, "index": claim.index, "attempt": claim.attempt, "code": error.code}
-    if isinstance(error, SegmentDamaged | OutputLost):
+    if isinstance(error, OutputLost) or (isinstance(error, SegmentDamaged) and _is_finished(claim, error.index)):
         steps.fail(claim, code=error.code, detail=error.detail)
         _repair(job, claim, error, facts)
     elif isinstance(error, TimelineMismatch) and not must_decode_to_plan(job):
@@ -53,7 +54,7 @@ def step_failed(claim: Claim, error: MediaError) -> None:
         jobs.reopen(job, "times_doubted", to=State.PROBING, data=facts)
         steps.carry_over(job, Kind.METADATA, Kind.DIAGNOSE)
         steps.create(job, Kind.PLAN)
-    elif isinstance(error, ProcessStopped | StorageFull | StorageAway):
+    elif isinstance(error, ProcessStopped | ProcessRefused | StorageFull | StorageAway):
         delay = 0.0 if isinstance(error, ProcessStopped) else settings.VIDEOPROC_BACKOFF_SECONDS
         steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)
         if claim.last_error != error.code:  # one event for a disk that stays full, however often it is tried
@@ -67,6 +68,11 @@ def step_failed(claim: Claim, error: MediaError) -> None:
         tries = f" (tried {claim.crashes + 1} times)" if isinstance(error, ProcessError) else ""
         _fail(job, error.code, error.detail + tries, retryable=error.retryable)
     transaction.on_commit(nudge.nudge, robust=True)
+
+
+def _is_finished(claim: Claim, index: int) -> bool:
+    """Return whether a join may speak of this segment: what a media process says may be a hostile file's invention."""
+    return claim.kind == Kind.JOIN and steps.is_done(claim.job_id, claim.epoch, Kind.SEGMENT, index)
 
 
 def _repair(job: Job, claim: Claim, error: SegmentDamaged | OutputLost, facts: dict[str, Any]) -> None:
@@ -92,20 +98,25 @@ def _repair(job: Job, claim: Claim, error: SegmentDamaged | OutputLost, facts: d
 
 
 @transaction.atomic
-def worker_lost(step: Step) -> None:
-    """Queue a step again whose lease is over; the tenth lost worker ends the job."""
+def worker_lost(step: Step) -> bool:
+    """Queue a step again whose lease is over; the tenth lost worker ends the job. False where it was not to be had.
+
+    It may be the lost worker that holds the job's row, and its steps must not keep those of others waiting.
+    """
     try:
-        job = jobs.lock(step.job_id, epoch=step.epoch)
-    except JobClosed:
-        return
+        job = jobs.lock(step.job_id, epoch=step.epoch, wait=False)
+    except (JobBusy, JobClosed) as exc:
+        logger.warning("lease expires later", extra={"step": step.kind, "index": step.index, "cause": str(exc)})
+        return False
     if not steps.expire(step):
-        return
+        return False
     if step.losses + 1 >= settings.VIDEOPROC_LOSS_STRIKES:
         _fail(
             job, "worker_lost", f"{step.kind} {step.index}: {step.losses + 1} workers were lost over it", retryable=True
         )
     else:
         jobs.record(job, "step_lost", data={"step": step.kind, "index": step.index, "attempt": step.attempt})
+    return True
 
 
 @transaction.atomic
@@ -145,8 +156,8 @@ def deadlines_passed() -> int:
 @transaction.atomic
 def _end_overdue(job: Job) -> bool:
     try:
-        locked = jobs.lock(job.pk, epoch=job.epoch)
-    except JobClosed:
+        locked = jobs.lock(job.pk, epoch=job.epoch, wait=False)
+    except (JobBusy, JobClosed):
         return False
     step = locked.steps.filter(epoch=job.epoch, state=Step.State.QUEUED).exclude(error_code="").first()
     if locked.seq != job.seq or step is None:

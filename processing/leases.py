@@ -142,6 +142,7 @@ class Leases:
                     logger.warning("database unreachable, leases wait", extra={"cause": str(exc)})
                 failing = True
                 renewed = -math.inf
+                self.expect_strays()  # a lease's time from when it is back, however long that takes
             if closing:
                 break
             self._wake.wait(settings.VIDEOPROC_BEAT_SECONDS)

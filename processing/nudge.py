@@ -55,7 +55,7 @@ class Nudger:
                 self._hint()
             except DATABASE_AWAY as exc:
                 connection.close()
-                logger.warning("nudge lost, the dispatcher follows", extra={"cause": str(exc)})
+                logger.warning("database unreachable, hints wait", extra={"cause": str(exc)})
             self._closing.wait(PAUSE_SECONDS)
         connection.close()
 

@@ -315,13 +315,16 @@ def _failed(claim: Claim, error: MediaError) -> str:
 
 
 def patiently(change: Callable[[], Answer]) -> Answer:
-    """Do a change of rows, again each second while the database is away, for VIDEOPROC_PATIENCE_SECONDS at most."""
+    """Do a change of rows, again each second while the database is away, for VIDEOPROC_PATIENCE_SECONDS at most.
+
+    A worker that is to end waits no longer: nothing can be handed back then, and its leases will lapse.
+    """
     give_up = time.monotonic() + settings.VIDEOPROC_PATIENCE_SECONDS
     while True:
         try:
             return change()
         except DATABASE_AWAY as exc:
-            if time.monotonic() > give_up:
+            if time.monotonic() > give_up or (_supervisor is not None and _supervisor.leases.stopping):
                 raise
             logger.warning("waiting for the database", extra={"cause": str(exc)})
             close_old_connections()

@@ -152,8 +152,13 @@ def name_node(sender: str, instance: Any, **_: Any) -> None:
 
 @worker_init.connect
 def begin(**_: Any) -> None:
-    """Make the supervisor before the first message is taken."""
-    supervisor.begin()
+    """Make the supervisor before the first message is taken; where that fails, end the process."""
+    try:
+        supervisor.begin()
+    except Exception as exc:
+        # Celery would log it and go on: with a worker that takes steps and renews the lease of none.
+        logger.critical("this worker cannot begin", exc_info=exc)
+        raise SystemExit(1) from exc
 
 
 @worker_shutting_down.connect

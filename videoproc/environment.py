@@ -78,6 +78,20 @@ def _kept_secret(data_dir: Path) -> str:
     return path.read_text()
 
 
+PATIENCE_WITH_THE_SILENT = {
+    # A peer that is gone without a word, as where a host lost its network: the system alone would wait for it a quarter
+    # of an hour, or two hours, and would try again ever more seldom.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    # A process that stands still in the middle of a transaction holds rows that others want. None of ours takes longer
+    # but where a dispatcher removes the files of a very long job, which then goes on at its next look.
+    "options": "-c idle_in_transaction_session_timeout=60000",
+}
+"""What PostgreSQL and its client library are told; a URL's own options replace it."""
+
+
 def database(url: str, *, connections: int) -> dict[str, Any]:
     """Return Django's settings for sqlite:///absolute/path or postgresql://user:password@host:port/name?option=value."""
     parts = urlsplit(url)
@@ -102,8 +116,9 @@ def database(url: str, *, connections: int) -> dict[str, Any]:
             "PORT": str(parts.port or ""),
             "CONN_HEALTH_CHECKS": True,
             "OPTIONS": {
-                **dict(parse_qsl(parts.query)),
                 "connect_timeout": 5,
+                **PATIENCE_WITH_THE_SILENT,
+                **dict(parse_qsl(parts.query, keep_blank_values=True)),
                 # The pool doubles its pause after each failed try, and no one's asking shortens it: with its default
                 # it would see that a database is back only after as long again as that was away.
                 "pool": {"min_size": 0, "max_size": connections, "timeout": 5, "reconnect_timeout": 3},

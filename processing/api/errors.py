@@ -21,6 +21,7 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from processing.media.errors import (
     MediaError,
+    ProcessRefused,
     ProcessStopped,
     SourceError,
     StorageAway,
@@ -114,7 +115,7 @@ def media_status(error: MediaError) -> HTTPStatus:
             return HTTPStatus.UNPROCESSABLE_ENTITY
         case StorageFull():
             return HTTPStatus.INSUFFICIENT_STORAGE
-        case ProcessStopped() | StorageAway():
+        case ProcessRefused() | ProcessStopped() | StorageAway():
             return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.UNPROCESSABLE_ENTITY
 

@@ -20,6 +20,7 @@ MediaError
 ├── Unforeseen                    internal_error: an error of our own that nobody foresaw
 └── ProcessError                  the media process, not the file
     ├── ProcessCrashed            process_crashed: it died by a signal or without an answer
+    ├── ProcessRefused            process_refused: this machine could start none
     ├── ProcessStalled            process_stalled: no progress within the stall limit
     └── ProcessStopped            process_stopped: its supervisor asked it to stop (cancel, drain)
 
@@ -169,6 +170,12 @@ class ProcessCrashed(ProcessError):
     """The media process died by a signal or without an answer."""
 
     code = "process_crashed"
+
+
+class ProcessRefused(ProcessError):
+    """This machine could start no media process: out of processes, memory or descriptors. Nothing was read yet."""
+
+    code = "process_refused"
 
 
 class ProcessStalled(ProcessError):

@@ -3,6 +3,7 @@
 StateError
 ├── JobClosed        the job has ended, or another epoch has begun
 ├── JobOpen          the job is still at work
+├── JobBusy          another transaction holds the job's row
 ├── IllegalMove      no edge leads from the job's state to the one asked for
 └── Fenced           the step belongs to a later attempt by now; the caller's work is void
 """
@@ -23,6 +24,10 @@ class JobClosed(StateError):
 
 class JobOpen(StateError):
     """The job is still at work, so it cannot be taken up again."""
+
+
+class JobBusy(StateError):
+    """Another transaction holds the job's row; who cannot wait for its end looks again later."""
 
 
 class IllegalMove(StateError):

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from processing import progress
 from processing.live import doorbell
 from processing.models import Event, Job
-from processing.state.errors import IllegalMove, JobClosed, JobOpen
+from processing.state.errors import IllegalMove, JobBusy, JobClosed, JobOpen
 
 State = Job.State
 
@@ -39,13 +39,19 @@ FOLLOWED = (
 """What an event and the steps that follow it are made from: a third of a row."""
 
 
-def lock(job_id: UUID | str, *, epoch: int | None = None, brief: bool = False) -> Job:
+def lock(job_id: UUID | str, *, epoch: int | None = None, brief: bool = False, wait: bool = True) -> Job:
     """Return the open job's row, locked until the transaction ends; JobClosed where it ended or `epoch` is past.
 
-    `brief` reads what `FOLLOWED` names; each other field costs a query of its own then.
+    `brief` reads what `FOLLOWED` names; each other field costs a query of its own then. Without `wait`, JobBusy where
+    another transaction holds the row: a process that stands still in one, or lost its network, may do so for long.
     """
-    rows = Job.objects.select_for_update()
-    job = (rows.only(*FOLLOWED) if brief else rows.defer(*DOCUMENTS)).get(pk=job_id)
+    rows = Job.objects.select_for_update(skip_locked=not wait)
+    try:
+        job = (rows.only(*FOLLOWED) if brief else rows.defer(*DOCUMENTS)).get(pk=job_id)
+    except Job.DoesNotExist as exc:
+        if wait:
+            raise
+        raise JobBusy(f"job {job_id} is held by another transaction") from exc
     if job.terminal or (epoch is not None and job.epoch != epoch):
         raise JobClosed(f"job {job_id} is {job.state} in epoch {job.epoch}")
     return job

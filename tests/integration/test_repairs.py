@@ -52,6 +52,17 @@ def test_a_segment_that_is_spoilt_each_time_ends_its_job_and_a_retry_begins_anew
     assert finished(job, [1]).state == Job.State.JOINING
 
 
+@pytest.mark.parametrize(("kind", "index"), [("join", 7), ("join", -1), ("join", 10**12), ("segment", 0)])
+def test_a_damaged_segment_that_cannot_be_known_of_is_a_crash_and_no_repair(kind: str, index: int) -> None:
+    """A hostile file may say what it likes: a repair of what is not there would leave its job without a step."""
+    job = finished(rows.planned(rows.accepted(), segments=2), range(2 if kind == "join" else 1))
+    claim = rows.claimed(job, kind, 0 if kind == "join" else 1)
+    failures.step_failed(claim, SegmentDamaged(f"segment {index}: digest", index=index))
+    job.refresh_from_db()
+    step = Step.objects.get(pk=claim.step_id)
+    assert (job.epoch, step.state, step.crashes) == (1, Step.State.QUEUED, 1)
+
+
 def test_a_plan_that_is_gone_is_made_again_and_again_only_so_often() -> None:
     job = rows.planned(rows.accepted(), segments=2)
     for number in range(MOST_REPAIRS):

@@ -8,7 +8,15 @@ from django.test import override_settings
 
 from processing import control, dispatch, failures, pipeline, progress, release
 from processing.clock import after
-from processing.media.errors import ProcessCrashed, SegmentDamaged, StorageFull, TimelineMismatch, UnsupportedCodec
+from processing.media.errors import (
+    MediaError,
+    ProcessCrashed,
+    ProcessRefused,
+    SegmentDamaged,
+    StorageFull,
+    TimelineMismatch,
+    UnsupportedCodec,
+)
 from processing.models import Event, Job, Step, Worker
 from processing.state import job as jobs
 from processing.state import step as steps
@@ -191,10 +199,11 @@ def test_ten_lost_workers_end_the_job_with_a_reason() -> None:
 
 
 @override_settings(VIDEOPROC_BACKOFF_SECONDS=0.0)
-def test_three_crashes_end_the_job_and_a_full_disk_costs_no_strike() -> None:
+@pytest.mark.parametrize("trouble", [StorageFull("no space"), ProcessRefused("fork: out of processes")], ids=repr)
+def test_three_crashes_end_the_job_and_a_full_disk_or_machine_costs_no_strike(trouble: MediaError) -> None:
     job = rows.planned(rows.accepted(), segments=1)
     for _ in range(5):
-        failures.step_failed(rows.claimed(job, Kind.SEGMENT), StorageFull("no space"))
+        failures.step_failed(rows.claimed(job, Kind.SEGMENT), trouble)
     assert Event.objects.filter(job=job, name="step_handed_back").count() == 1
     for _ in range(2):
         failures.step_failed(rows.claimed(job, Kind.SEGMENT), ProcessCrashed("signal 11"))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
-from processing import failures
+from processing import failures, leases
+from processing.leases import Leases
 from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.errors import Fenced
 from tests import rows
+from tests.door import eventually
 
 pytestmark = pytest.mark.usefixtures("database")
 Kind = Step.Kind
@@ -51,3 +56,27 @@ def test_a_claim_nobody_knows_of_is_queued_again_without_a_strike() -> None:
     assert (step.state, step.losses, step.crashes, step.hinted_at) == (Step.State.QUEUED, 0, 0, None)
     assert steps.still_held([held, foreign]) == {(c.step_id, c.attempt) for c in (held, foreign)}
     assert rows.claimed(stray, Kind.METADATA).attempt == 2
+
+
+def test_it_is_found_however_long_the_database_was_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.VIDEOPROC_BEAT_SECONDS, settings.VIDEOPROC_LEASE_SECONDS = 0.02, 0.2
+    job = rows.accepted()
+    rows.claimed(job, Kind.METADATA, worker="here-1")
+    rows.claimed(rows.accepted(), Kind.METADATA, worker="there-1")
+    back, tried = threading.Event(), threading.Semaphore(0)
+
+    def look() -> None:
+        if not back.is_set():
+            tried.release()
+            raise OperationalError("away")
+
+    monkeypatch.setattr(leases, "close_old_connections", look)
+    heartbeat = Leases(worker="here-1", slots=1)
+    heartbeat.expect_strays()  # its claim had no answer
+    heartbeat.start(layers=())
+    for _ in range(20):  # twice the time of a lease
+        assert tried.acquire(timeout=10)
+    back.set()
+    eventually(lambda: Step.objects.get(job=job).state == Step.State.QUEUED, seconds=5)
+    heartbeat.close()
+    assert list(Step.objects.order_by("pk").values_list("state", "losses")) == [("queued", 0), ("running", 0)]

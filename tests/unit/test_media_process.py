@@ -20,6 +20,7 @@ from processing.media.errors import (
     Damaged,
     MediaError,
     ProcessCrashed,
+    ProcessRefused,
     ProcessStalled,
     ProcessStopped,
     ResourceExceeded,
@@ -341,7 +342,7 @@ def test_close_stops_what_runs_and_leaves_nothing() -> None:
 
 
 def test_a_table_that_does_not_load_is_said_at_the_start(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ProcessCrashed, match="exit code 1"):
+    with pytest.raises(ProcessRefused, match="exit code 1"):
         MediaProcesses(operations="tests.unit.no_such_table:OPERATIONS").start()
     assert "no_such_table" in capfd.readouterr().err
 

@@ -57,6 +57,7 @@ def told(exc: Exception) -> tuple[dict[str, Any], Any]:
         (media.StorageFull("full"), 507, "storage_full", True),
         (media.ProcessCrashed("signal 11"), 422, "process_crashed", True),
         (media.ProcessStalled("10 s"), 422, "process_stalled", True),
+        (media.ProcessRefused("fork"), 503, "process_refused", True),
         (media.ProcessStopped("closing"), 503, "process_stopped", True),
     ],
 )

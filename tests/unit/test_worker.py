@@ -1,20 +1,28 @@
-"""What a worker's consumer tells flower, and how a process's nudges become passes."""
+"""How a worker begins or fails to, what its consumer tells flower, and how a process's nudges become passes."""
 
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from celery import Celery
+from celery.utils.dispatch import Signal
+from django.db import OperationalError
 from pytest_django import Settings
 
+from processing import supervisor, worker
+from processing.media.errors import ProcessRefused
+from processing.media.process.launcher import MediaProcesses
 from processing.nudge import Nudger
 from processing.worker import EVENTS_SECONDS, ImpatientConsumer
 
@@ -80,6 +88,44 @@ def test_a_lost_broker_is_looked_for_as_often_as_the_setting_says(settings: Sett
     connection = SimpleNamespace(ensure_connection=lambda *_, **how: asked.update(how))
     consumer.ensure_connected(connection)
     assert [asked[f"interval_{name}"] for name in ("start", "step", "max")] == [0.25, 0, 0.25]
+
+
+def test_a_worker_that_cannot_begin_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery goes on after an error in whoever hears its signal: with a worker that renews no lease."""
+
+    def begin() -> None:
+        raise ProcessRefused("the zygote did not load")
+
+    monkeypatch.setattr(supervisor, "begin", begin)
+    starting = Signal(name="starting")
+    starting.connect(worker.begin)
+    with pytest.raises(SystemExit) as ended:
+        starting.send(sender=None)
+    assert ended.value.code == 1
+
+
+def test_a_machine_that_starts_no_process_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", full)
+    with pytest.raises(ProcessRefused, match="temporarily"):
+        MediaProcesses().start()
+
+
+def test_a_worker_that_is_to_end_does_not_wait_for_its_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bool] = []
+
+    def change() -> None:
+        tried.append(True)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(supervisor, "_supervisor", SimpleNamespace(leases=SimpleNamespace(stopping=True)))
+    began = time.monotonic()
+    with pytest.raises(OperationalError):
+        supervisor.patiently(change)
+    assert time.monotonic() - began < 0.5
+    assert tried == [True]
 
 
 def test_nudges_that_come_together_are_one_pass() -> None:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from processing.media import wire
-from processing.media.errors import ProcessCrashed, ProcessStopped
+from processing.media.errors import ProcessRefused, ProcessStopped
 from processing.media.process.limits import Limits, limits_for
 from processing.media.process.protocol import MAX_CALL_BYTES, READY, Call
 from processing.media.process.supervision import Supervision, Usage, ZygoteLost
@@ -75,7 +75,7 @@ class MediaProcesses:
         self.close()
 
     def start(self) -> None:
-        """Load the zygote now (about half a second), so that the first call need not; ProcessCrashed where it fails."""
+        """Load the zygote now (about half a second), so that the first call need not; ProcessRefused where it fails."""
         self._ready_zygote()
 
     def close(self) -> None:
@@ -112,7 +112,8 @@ class MediaProcesses:
         more; `on_started` with the process id; `on_ended` with what was used, after success and failure alike.
 
         Raises what the operation raised where that is a MediaError, and else ResourceExceeded, StorageFull,
-        ProcessCrashed, ProcessStalled or ProcessStopped. An exception of a callback ends the process and passes on.
+        ProcessCrashed, ProcessRefused, ProcessStalled or ProcessStopped. An exception of a callback ends the process
+        and passes on.
         """
         call = Call(
             operation=operation,
@@ -143,7 +144,7 @@ class MediaProcesses:
             if on_ended is not None:
                 on_ended(usage)
             return supervision.answer(answer_type)
-        raise ProcessCrashed(f"no zygote lived long enough to start a media process in {_STARTS_PER_CALL} tries")
+        raise ProcessRefused(f"no zygote lived long enough to start a media process in {_STARTS_PER_CALL} tries")
 
     def active_layers(self) -> tuple[str, ...]:
         """Return the layers of the sandbox that hold in a media process, asked of one: see sandbox.LAYERS."""
@@ -180,16 +181,20 @@ class _Zygote:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         path = [str(Path(entry).absolute()) for entry in sys.path]
         arguments = [str(theirs.fileno()), str(self.owner_pid), operations, *path]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, *arguments],
-                env=ENVIRONMENT,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # signals of the terminal are for the owner
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _BOOT, *arguments],
+                    env=ENVIRONMENT,
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,  # signals of the terminal are for the owner
+                )
+        except OSError as error:
+            self.control.close()
+            raise ProcessRefused(f"no zygote could be started: {error}") from error
         self.pid = self._process.pid
         try:
             self._await_ready(operations)
@@ -205,7 +210,7 @@ class _Zygote:
             greeting = b""
         if greeting != READY:
             self.close()
-            raise ProcessCrashed(f"the zygote did not load {operations} (exit code {self._process.returncode})")
+            raise ProcessRefused(f"the zygote did not load {operations} (exit code {self._process.returncode})")
         self.control.settimeout(_SEND_SECONDS)
 
     def send(self, call: bytes, descriptors: list[int]) -> None:

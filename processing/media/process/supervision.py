@@ -25,6 +25,7 @@ from processing.media.errors import (
     Failure,
     MediaError,
     ProcessCrashed,
+    ProcessRefused,
     ProcessStalled,
     ProcessStopped,
     ResourceExceeded,
@@ -189,7 +190,7 @@ class Supervision:
             if self._on_started is not None:
                 self._on_started(notice.pid)
         elif notice.event == "refused":
-            self._end(ProcessCrashed(f"no media process could be started: {notice.detail}"))
+            self._end(ProcessRefused(f"no media process could be started: {notice.detail}"))
         else:
             self._ended = notice
         return notice.event

@@ -50,6 +50,7 @@ const ERRORS = {
   process_crashed: "Reading this file crashed the process that tried. The file may be damaged.",
   segment_damaged: "What was finished was spoilt each time it was kept. The operator has to look at the storage.",
   output_lost: "What was finished was gone each time it was needed. The operator has to look at the storage.",
+  process_refused: "The server has too much to do to look into the file. Please try again in a moment.",
   process_stalled: "The work on this file stopped moving. The file may be damaged.",
   network: "The server could not be reached. Please check the connection and try again.",
 };
