@@ -34,8 +34,25 @@ class Lease:
 
     claim: Claim
     stop: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
     frames_done: int = 0
     noted: int = 0
+
+
+def _may_last(lease: Lease, now: float) -> bool:
+    """Whether a step's thread may still be at work, and not in a call that never returns, as where a mount hangs.
+
+    A media process has a limit of its own; as long again is for what is read before and written after it.
+    """
+    longest = 2 * settings.VIDEOPROC_STEP_SECONDS + settings.VIDEOPROC_PATIENCE_SECONDS
+    if now - lease.began < longest:
+        return True
+    if not lease.stop.is_set():
+        claim = lease.claim
+        facts = {"job": claim.job_id, "step": claim.kind, "index": claim.index, "attempt": claim.attempt}
+        logger.error("step outlasts every limit, its lease is renewed no more", extra=facts)
+        lease.stop.set()
+    return False
 
 
 def _nobody_listens(drained: bool) -> None:
@@ -125,7 +142,7 @@ class Leases:
                 with self._lock:
                     leases = list(self._held.values())
                 if leases and now - renewed >= settings.VIDEOPROC_RENEW_SECONDS:
-                    steps.renew([lease.claim for lease in leases])
+                    steps.renew([lease.claim for lease in leases if _may_last(lease, now)])
                     renewed = now
                 if now - seen >= settings.VIDEOPROC_RENEW_SECONDS or self._takes_work() != takes_work:
                     takes_work = self._takes_work()

@@ -1,4 +1,4 @@
-"""Claims whose answer was lost: queued again without a strike, and nothing else is touched."""
+"""Claims whose answer was lost, or whose thread hangs: another gets them, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -80,3 +80,18 @@ def test_it_is_found_however_long_the_database_was_away(settings: Settings, monk
     eventually(lambda: Step.objects.get(job=job).state == Step.State.QUEUED, seconds=5)
     heartbeat.close()
     assert list(Step.objects.order_by("pk").values_list("state", "losses")) == [("queued", 0), ("running", 0)]
+
+
+def test_a_step_whose_thread_hangs_for_good_is_not_held_for_good(settings: Settings) -> None:
+    settings.VIDEOPROC_BEAT_SECONDS = settings.VIDEOPROC_RENEW_SECONDS = 0.05
+    settings.VIDEOPROC_LEASE_SECONDS = 0.5
+    settings.VIDEOPROC_STEP_SECONDS, settings.VIDEOPROC_PATIENCE_SECONDS = 600, 600
+    hung = rows.claimed(rows.accepted(), Kind.METADATA, worker="here-1")
+    busy = rows.claimed(rows.accepted(), Kind.METADATA, worker="here-1")
+    heartbeat = Leases(worker="here-1", slots=2)
+    heartbeat.start(layers=())
+    with heartbeat.held(hung) as lease, heartbeat.held(busy) as other:
+        lease.began -= 2 * 600 + 600
+        eventually(lambda: [step.pk for step in steps.lapsed()] == [hung.step_id], seconds=5)
+        assert (lease.stop.is_set(), other.stop.is_set()) == (True, False)
+    heartbeat.close()
