@@ -37,6 +37,9 @@ Kind, State = Step.Kind, Job.State
 LATELY_SECONDS = 300.0
 """A step that is tried again and again was put off so lately."""
 BATCH = 50
+WAITING = {"worker_too_old", *(kind.code for kind in (ProcessRefused, StorageAway, StorageFull))}
+"""One event for all of these that follow each other, however often a step is tried: two workers, each with a trouble of
+its own, would else write events in turn, and what happens to a job keeps it from its deadline."""
 MOST_REPAIRS = 3
 """So often one finished file is made again; a storage or a memory that spoils it each time is for the operator."""
 
@@ -57,7 +60,7 @@ def step_failed(claim: Claim, error: MediaError) -> None:
     elif isinstance(error, ProcessStopped | ProcessRefused | StorageFull | StorageAway):
         delay = 0.0 if isinstance(error, ProcessStopped) else settings.VIDEOPROC_BACKOFF_SECONDS
         steps.hand_back(claim, code=error.code, detail=error.detail, strike=None, delay_seconds=delay)
-        if claim.last_error != error.code:  # one event for a disk that stays full, however often it is tried
+        if claim.last_error not in ({error.code} if isinstance(error, ProcessStopped) else WAITING):
             jobs.record(job, "step_handed_back", data=facts)
     elif error.retryable and claim.crashes + 1 < settings.VIDEOPROC_CRASH_STRIKES:
         delay = settings.VIDEOPROC_BACKOFF_SECONDS * 2**claim.crashes

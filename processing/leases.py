@@ -152,7 +152,7 @@ class Leases:
                 self._note_progress(leases)
                 self._find_lost(leases)
                 if now < self._strays_until:
-                    self._release_strays(leases)
+                    self._release_strays()
                 failing = False
             except DATABASE_AWAY as exc:
                 if not failing:
@@ -189,10 +189,12 @@ class Leases:
             if (lease.claim.step_id, lease.claim.attempt) not in held:
                 lease.stop.set()
 
-    def _release_strays(self, leases: list[Lease]) -> None:
+    def _release_strays(self) -> None:
+        with self._lock:  # anew: a database that is just back is slow, and steps were taken since the beat began
+            known = [lease.claim for lease in self._held.values()]
         released = steps.release_strays(
             self.worker,
-            [lease.claim for lease in leases],
+            known,
             older_than_seconds=2 * settings.VIDEOPROC_BEAT_SECONDS,
         )
         if released:

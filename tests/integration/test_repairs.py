@@ -16,7 +16,14 @@ from pytest_django import Settings
 from processing import control, dispatch, failures, pipeline, storage
 from processing.clock import after
 from processing.failures import MOST_REPAIRS
-from processing.media.errors import OutputLost, SegmentDamaged
+from processing.media.errors import (
+    OutputLost,
+    ProcessRefused,
+    ProcessStopped,
+    SegmentDamaged,
+    StorageAway,
+    StorageFull,
+)
 from processing.models import Job, Step
 from processing.state import step as steps
 from processing.state.errors import DATABASE_AWAY
@@ -184,3 +191,13 @@ def test_a_job_ends_where_what_it_needs_is_away_for_too_long_and_not_for_waiting
     assert (away.state, away.error_code, away.error_retryable) == (Job.State.FAILED, "deadline_passed", True)
     assert away.error_detail == "storage_away for 604800 s: no such bucket"
     assert control.retry(away.pk).state == Job.State.QUEUED
+
+
+def test_two_workers_each_with_a_trouble_of_its_own_keep_no_job_from_its_deadline(settings: Settings) -> None:
+    settings.VIDEOPROC_BACKOFF_SECONDS = 0
+    job = rows.accepted()
+    for trouble in (StorageAway("no mount"), StorageFull("none free"), ProcessRefused("fork"), StorageAway("no mount")):
+        failures.step_failed(rows.claimed(job, Kind.METADATA), trouble)
+    assert job.events.filter(name="step_handed_back").count() == 1
+    failures.step_failed(rows.claimed(job, Kind.METADATA), ProcessStopped("by its supervisor"))
+    assert job.events.filter(name="step_handed_back").count() == 2

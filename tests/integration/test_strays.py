@@ -95,3 +95,14 @@ def test_a_step_whose_thread_hangs_for_good_is_not_held_for_good(settings: Setti
         eventually(lambda: [step.pk for step in steps.lapsed()] == [hung.step_id], seconds=5)
         assert (lease.stop.is_set(), other.stop.is_set()) == (True, False)
     heartbeat.close()
+
+
+def test_what_was_taken_since_a_slow_beat_began_is_no_stray(settings: Settings) -> None:
+    settings.VIDEOPROC_BEAT_SECONDS = 0.0
+    heartbeat = Leases(worker="here-1", slots=1)
+    claim = rows.claimed(rows.accepted(), Kind.METADATA, worker="here-1")
+    with heartbeat.held(claim):
+        heartbeat._release_strays()
+        assert steps.still_held([claim])
+    heartbeat._release_strays()
+    assert not steps.still_held([claim])
