@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -79,7 +80,7 @@ class Chaos:
         self._system = system
         self._clips = clips
         self._history = history
-        self._lost = 0
+        self._lost: Counter[int] = Counter()
         """Attempts at segments that had come to nothing when the last fault was over; a lease lapses later."""
 
     def calm(self) -> None:
@@ -105,9 +106,10 @@ class Chaos:
                 recovered = self._recovery(at_work)
                 if recovered >= GIVEN_UP_SECONDS:
                     found.append(f"I1: no recovery within {recovered:.0f} s after fault {fault.number}")
-                lost = inflict.lost_attempts(run)
+                lost = inflict.lost_attempts(self._system)
                 redone, self._lost = lost - self._lost, lost
-                facts = {"did": did, "over_at": at, "recovered_seconds": round(recovered, 2), "redone": redone}
+                facts = {"did": did, "over_at": at, "recovered_seconds": round(recovered, 2)}
+                facts |= {"redone": redone.total(), "redone_of_one": max(redone.values(), default=0)}
                 self._say(asdict(fault) | {"at_work": len(at_work)} | facts)
         try:
             run.settle(seconds=END_SECONDS)
@@ -163,6 +165,8 @@ class History:
     """How long after each fault until a step was done, shortest first."""
     redone: list[int]
     """Attempts at segments that came to nothing by each fault."""
+    redone_of_one: int
+    """The most attempts at one and the same segment that one fault cost."""
     violations: list[str]
 
     def __str__(self) -> str:
@@ -170,7 +174,8 @@ class History:
         figures = (
             f"{self.next_fault} faults: recovery p50 {self.recoveries_seconds[last // 2]:.1f} s, "
             f"p95 {self.recoveries_seconds[last * 95 // 100]:.1f} s, longest {self.recoveries_seconds[last]:.1f} s; "
-            f"attempts lost {sum(self.redone)}, most by one fault {max(self.redone)}\n"
+            f"attempts lost {sum(self.redone)}, most by one fault {max(self.redone)}, "
+            f"most of one segment by one fault {self.redone_of_one}\n"
             if self.next_fault
             else ""
         )
@@ -182,6 +187,7 @@ def read(path: Path) -> History:
     next_fault, violations = 0, []
     recoveries: list[float] = []
     redone: list[int] = []
+    redone_of_one = 0
     waiting: list[dict[str, Any]] = []
     for line in path.read_text().splitlines() if path.exists() else ():
         facts = json.loads(line)
@@ -192,8 +198,15 @@ def read(path: Path) -> History:
         violations += facts["verdict"]
         recoveries += [fault["recovered_seconds"] for fault in waiting]
         redone += [fault["redone"] for fault in waiting]
+        redone_of_one = max([redone_of_one, *(fault["redone_of_one"] for fault in waiting)])
         waiting = []
-    return History(next_fault=next_fault, recoveries_seconds=sorted(recoveries), redone=redone, violations=violations)
+    return History(
+        next_fault=next_fault,
+        recoveries_seconds=sorted(recoveries),
+        redone=redone,
+        redone_of_one=redone_of_one,
+        violations=violations,
+    )
 
 
 def clips(folder: Path) -> list[Path]:

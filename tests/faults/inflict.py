@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -51,12 +52,12 @@ def still_held(system: Faulty, at_work: dict[int, int]) -> bool:
     return any(at_work.get(row["key"]) == row["attempt"] for row in rows)
 
 
-def lost_attempts(run: Campaign) -> int:
-    """Return how many attempts at segments came to nothing so far, among all jobs."""
-    (row,) = run.system.rows.ask(
-        "SELECT coalesce(sum(attempt - 1), 0) AS lost FROM processing_step WHERE kind = 'segment' AND attempt > 1"
+def lost_attempts(system: Faulty) -> Counter[int]:
+    """Return how many attempts at each segment, by its step's key, came to nothing so far."""
+    rows = system.rows.ask(
+        "SELECT id AS key, attempt - 1 AS lost FROM processing_step WHERE kind = 'segment' AND attempt > 1"
     )
-    return int(row["lost"])
+    return Counter({row["key"]: int(row["lost"]) for row in rows})
 
 
 def sought(look: Callable[[], list[T]]) -> list[T]:

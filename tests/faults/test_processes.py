@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -282,7 +283,8 @@ def is_seen(system: FaultyServer, pid: int) -> bool:
 
 def test_row_18_poison(server: FaultyServer, campaign: Begin, long: Path, short: Path, figures: Figures) -> None:
     """A video that kills whoever touches it, among good ones: three strikes, then it is failed with its reason; the
-    good ones take no longer than beside the same video in good health."""
+    good ones take no longer than beside the same video in good health. The rounds are in an order in which a machine
+    that grows slower, or faster, favours neither."""
     run = campaign(server)
     good = 50
 
@@ -304,14 +306,17 @@ def test_row_18_poison(server: FaultyServer, campaign: Begin, long: Path, short:
             killer.join()
         return job_id, others
 
-    _, calm = among(poison=False)
-    job_id, hit = among(poison=True)
-    (job,) = [job for job in server.rows.jobs() if job["id"] == job_id]
-    assert job["error_code"] == "process_crashed"
-    assert max(step["crashes"] for step in server.rows.steps(job_id)) == 2, "the third strike ends the job"
-    p95 = [percentile([duration(server, file_id) for file_id in files], 95) for files in (calm, hit)]
-    figures(p95_calm_s=p95[0], p95_among_s=p95[1], ratio=p95[1] / p95[0])
-    assert p95[1] <= 1.1 * p95[0]
+    p95: dict[bool, list[float]] = {False: [], True: []}
+    for poison in (False, True, True, False):
+        job_id, others = among(poison=poison)
+        p95[poison].append(percentile([duration(server, file_id) for file_id in others], 95))
+        if poison:
+            (job,) = [job for job in server.rows.jobs() if job["id"] == job_id]
+            assert job["error_code"] == "process_crashed"
+            assert max(step["crashes"] for step in server.rows.steps(job_id)) == 2, "the third strike ends the job"
+    calm, among_s = mean(p95[False]), mean(p95[True])
+    figures(p95_calm_s=calm, p95_among_s=among_s, ratio=among_s / calm)
+    assert among_s <= 1.1 * calm
 
 
 def kill_all_on(system: FaultyServer, job_id: str, stop: threading.Event) -> None:
