@@ -13,21 +13,24 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate, groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from statistics import median
 from typing import Generic, TypeVar
 
 from django.conf import settings
-from django.db.models import Case, Count, DurationField, ExpressionWrapper, F, FloatField, Q, Sum, When
+from django.db.models import Case, Count, DurationField, ExpressionWrapper, F, FloatField, Min, Q, Sum, When
 
 from processing.clock import after
 from processing.media.requests import METADATA_ONLY
 from processing.models import Job, Step
 
 LATELY_SECONDS = 24 * 3600.0
-LATELY_JOBS = 20
+LATELY_JOBS = 50
 """So many of the jobs that were ready last, and within a day, tell the pace."""
+BUSY_JOBS = 8
+"""So many that were ready while another waited tell what all slots do together."""
 PACE_LOOKS = 15
 """The pace is kept for so many looks at the line."""
 QUICK_SECONDS = 0.04
@@ -50,6 +53,9 @@ class Pace:
     jobs: int
     seconds_a_byte: float
     """Of the source."""
+    busy_seconds_a_byte: float
+    """What passed for each byte that all slots together had done while jobs waited, so that none was free: what lies
+    between steps, or goes to servers beside them, is in it. 0 where none waited for long enough."""
     spread: float
     """Standard deviation of its natural logarithm between jobs."""
     segment_seconds: float
@@ -61,6 +67,7 @@ class Pace:
 class Taken:
     """What one job took: its source's size, and the slot seconds and number of its segments and of all else."""
 
+    ended_at: datetime
     size_bytes: int
     segments: int
     segment_seconds: float
@@ -72,8 +79,10 @@ class Taken:
         return max(self.segment_seconds + self.serial_seconds, 0.001)
 
 
-def pace_of(taken: Sequence[Taken]) -> Pace | None:
-    """Return the pace that these jobs tell; None of none."""
+def pace_of(taken: Sequence[Taken], *, waited_since: datetime | None) -> Pace | None:
+    """Return the pace that these jobs tell, of which another one waited for its first step all the time since a moment;
+    None of none.
+    """
     if not taken:
         return None
     rate = sum(each.seconds for each in taken) / sum(each.size_bytes for each in taken)
@@ -83,11 +92,20 @@ def pace_of(taken: Sequence[Taken]) -> Pace | None:
     return Pace(
         jobs=len(taken),
         seconds_a_byte=rate,
+        busy_seconds_a_byte=busy_rate([each for each in taken if waited_since and each.ended_at > waited_since]),
         # As if one more had been off by e: of one job alone nothing is known about the next.
         spread=math.sqrt((1 + sum((log - mean) ** 2 for log in logs)) / len(logs)),
         segment_seconds=sum(each.segment_seconds for each in taken) / segments if segments else 0.0,
         serial_seconds=median(each.serial_seconds for each in taken),
     )
+
+
+def busy_rate(taken: Sequence[Taken]) -> float:
+    """Return how many seconds passed for each byte from the first of these jobs' ends to the last; 0 of few."""
+    if len(taken) < BUSY_JOBS:
+        return 0.0
+    first, *others = sorted(taken, key=attrgetter("ended_at"))
+    return (others[-1].ended_at - first.ended_at).total_seconds() / sum(each.size_bytes for each in others)
 
 
 class Capped:
@@ -157,7 +175,7 @@ class Line:
         left = bytes_left(job)
         own = queue.until_done(job, left, pace.segment_seconds / pace.seconds_a_byte)
         others = self._left.sum(own) - min(queue.sums[-1], own)
-        seconds = (own + others) * pace.seconds_a_byte / slots
+        seconds = (own + others) * max(pace.seconds_a_byte / slots, pace.busy_seconds_a_byte)
         jobs = self.place(job) + 1
         deviation = math.hypot(pace.spread * math.sqrt(1 / jobs + 1 / pace.jobs), DRIFT)
         factor = math.exp(DEVIATIONS * deviation)
@@ -203,13 +221,14 @@ def _read_line() -> Line:
 
 
 def _read_pace() -> Pace | None:
+    waiting = Job.objects.filter(ended_at__isnull=True, paused=False, state=Job.State.QUEUED)
     ready = Job.objects.filter(state=Job.State.READY, ended_at__gte=after(-LATELY_SECONDS), source_size_bytes__gt=0)
     lately = ready.exclude(preset=METADATA_ONLY).order_by("-ended_at").values("pk")[:LATELY_JOBS]
     time_taken = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=DurationField())
     segment = Q(kind=Step.Kind.SEGMENT)
     rows = (
         Step.objects.filter(job__in=lately, epoch=F("job__epoch"), state=Step.State.DONE)
-        .values("job_id", size=F("job__source_size_bytes"))
+        .values("job_id", size=F("job__source_size_bytes"), ended=F("job__ended_at"))
         .annotate(
             segments=Count("id", filter=segment),
             parallel=Sum(time_taken, filter=segment),
@@ -220,13 +239,15 @@ def _read_pace() -> Pace | None:
     return pace_of(
         [
             Taken(
+                ended_at=row["ended"],
                 size_bytes=row["size"],
                 segments=row["segments"],
                 segment_seconds=row["parallel"].total_seconds() if row["parallel"] else 0.0,
                 serial_seconds=row["serial"].total_seconds() if row["serial"] else 0.0,
             )
             for row in rows
-        ]
+        ],
+        waited_since=waiting.aggregate(since=Min("created_at"))["since"],
     )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processing.line import Line, Pace, Taken, pace_of
+from processing.line import BUSY_JOBS, Line, Pace, Taken, pace_of
 from processing.models import Job
 
-PACE = Pace(jobs=20, seconds_a_byte=0.01, spread=0.1, segment_seconds=5.0, serial_seconds=2.0)
+PACE = Pace(jobs=20, seconds_a_byte=0.01, busy_seconds_a_byte=0.0, spread=0.1, segment_seconds=5.0, serial_seconds=2.0)
 
 
 def job(owner: int, number: int, *, priority: int = 0, size: int = 1000) -> Job:
@@ -72,15 +73,46 @@ def test_a_short_job_overtakes_a_long_one_of_its_owner() -> None:
     assert middle(both.seconds_left(long, PACE, 1)) == pytest.approx(10_010, rel=0.1)
 
 
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def taken(*seconds: float, every: float = 60.0) -> list[Taken]:
+    """Return jobs of these slot seconds that ended one after the other."""
+    return [
+        Taken(
+            ended_at=NOON + timedelta(seconds=every * number),
+            size_bytes=1000,
+            segments=4,
+            segment_seconds=each,
+            serial_seconds=0.0,
+        )
+        for number, each in enumerate(seconds)
+    ]
+
+
 def test_a_guess_is_wide_where_little_is_known_or_what_is_known_differs() -> None:
     def factor(*seconds: float) -> float:
-        taken = [Taken(size_bytes=1000, segments=4, segment_seconds=each, serial_seconds=0.0) for each in seconds]
-        pace = pace_of(taken)
+        pace = pace_of(taken(*seconds), waited_since=None)
         assert pace is not None
         low, high = line(job(1, 1)).seconds_left(job(1, 1), pace, 1)
         return (high - 1) / low
 
-    assert pace_of([]) is None
+    assert pace_of([], waited_since=None) is None
     assert 1.4 < factor(*[10.0] * 20) < 2.2, "machines do not keep their pace"
     assert factor(*[2.0, 20.0] * 10) > 10.0
     assert factor(10.0) > 10.0
+
+
+def test_where_others_waited_all_the_time_what_passed_between_ends_tells_the_pace() -> None:
+    lately = taken(*[10.0] * 20, every=8.0)  # two slots, which spend six of sixteen seconds between steps
+
+    def rate(waited_since: datetime | None) -> float:
+        pace = pace_of(lately, waited_since=waited_since)
+        assert pace is not None
+        low, high = line(job(1, 1)).seconds_left(job(1, 1), pace, 2)
+        return math.sqrt(low * (high - pace.serial_seconds - 1)) / 1000
+
+    assert rate(None) == pytest.approx(10 / 2 / 1000, rel=0.1)
+    assert rate(NOON - timedelta(hours=1)) == pytest.approx(8 / 1000, rel=0.1)
+    assert rate(lately[-BUSY_JOBS].ended_at - timedelta(seconds=1)) == pytest.approx(8 / 1000, rel=0.1)
+    assert rate(lately[-BUSY_JOBS].ended_at) == pytest.approx(10 / 2 / 1000, rel=0.1), "too few since"
