@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -30,7 +31,7 @@ from redis.exceptions import RedisError
 
 from processing import clock, rehearsal, storage
 from processing.clock import after
-from processing.media.errors import MediaError
+from processing.media.errors import MediaError, ProcessStopped
 from processing.models import Step, Worker
 from processing.state import turns
 from processing.state.errors import DATABASE_AWAY
@@ -193,8 +194,10 @@ def _try_out(place: storage.Store, key: str) -> None:
             path.read_bytes()
     except (OSError, MediaError):
         place.unstage(key)
-        with suppress(OSError):
-            place.remove([key])
+        hurry = threading.Event()
+        hurry.set()  # a minute's wait for a silent server would say nothing new
+        with suppress(OSError, ProcessStopped):
+            place.delete(key.rpartition("/")[0], stop=hurry)
         raise
     place.remove([key])
 

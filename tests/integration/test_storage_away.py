@@ -30,6 +30,7 @@ KEY = "sources/a/source"
 CONTENT = bytes(range(256)) * 8000
 STOPPED_SECONDS = 1.5
 """Of the two within which a worker hands back what it holds."""
+DOCTOR_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -224,7 +225,7 @@ def doctors_words(place: S3, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
     return [(finding.level, finding.text, finding.cure) for finding in doctor.examine() if finding.what == "storage"]
 
 
-@pytest.mark.parametrize("trouble", ["refused", "frozen", "no bucket", "wrong secret"])
+@pytest.mark.parametrize("trouble", ["refused", "frozen", "frozen in the middle", "no bucket", "wrong secret"])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_doctor_says_within_seconds_what_is_wrong_with_a_bucket(
     database: str,
@@ -243,11 +244,17 @@ def test_the_doctor_says_within_seconds_what_is_wrong_with_a_bucket(
     if trouble == "frozen":
         wire.freeze("back")
         monkeypatch.setattr(of_buckets, "ANSWER_SECONDS", 0.5)
+    if trouble == "frozen in the middle":
+        wire.when(wire.freeze, b"PUT ", b"doctor/", pieces=1)
+        monkeypatch.setattr(sending, "PIECE_SECONDS", 0.5)
+    began = time.monotonic()
     [(level, text, cure)] = doctors_words(place, monkeypatch)
+    assert time.monotonic() - began < DOCTOR_SECONDS
     assert level == "wrong"
     assert {
         "refused": "does not serve bucket media",
         "frozen": "S3 gave nothing for 0.5 s: bucket media",
+        "frozen in the middle": "S3 took nothing for 0.5 s: tests/",
         "no bucket": "there is no bucket removed at ",
         "wrong secret": "SignatureDoesNotMatch",
     }[trouble] in text
