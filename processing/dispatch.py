@@ -108,7 +108,12 @@ def clean_ended_jobs() -> int:
     if ended:
         storage.check()  # or one that is away would be waited for with a row locked
     for job in ended:
-        _clean(job)
+        try:
+            _clean(job)
+        except storage.StorageUnreachable:
+            raise
+        except OSError as exc:  # of these files alone, as where another user owns them
+            logger.error("a job's working files stay", extra={"job": job.pk, "cause": repr(exc)})
     return len(ended)
 
 

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
 from processing import dispatch, storage, supervisor
+from processing.clock import after
 from processing.models import Job, Step
 from processing.state import job as jobs
 from processing.state import step as steps
@@ -123,6 +125,30 @@ def test_trouble_with_storage_or_database_ends_no_tidying(
     running()
     eventually(lambda: Job.objects.get(pk=ended.pk).cleaned_at is not None)
     assert troubles == []
+
+
+@pytest.mark.usefixtures("database")
+def test_files_that_cannot_be_removed_keep_those_of_no_other_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck, other = (rows.finished(rows.accepted()) for _ in range(2))
+    Job.objects.update(ended_at=after(-3600))
+    kept, removed = (storage.stage(f"jobs/{job.pk}/1/segment-00000-1.mp4") for job in (stuck, other))
+    kept.touch()
+    removed.touch()
+    clean = storage.clean_job
+
+    def refused(job_id: UUID, keep: set[str]) -> None:  # by hand, for tests may run as root, who may remove anything
+        if job_id == stuck.pk:
+            raise PermissionError(f"jobs/{job_id} is somebody else's")
+        clean(job_id, keep)
+
+    monkeypatch.setattr(storage, "clean_job", refused)
+    dispatch.clean_ended_jobs()
+    cleaned = Job.objects.filter(cleaned_at__isnull=False)
+    assert [job.pk for job in cleaned] == [other.pk]
+    assert (kept.exists(), removed.exists()) == (True, False)
+    monkeypatch.undo()
+    dispatch.clean_ended_jobs()
+    assert not Job.objects.filter(cleaned_at__isnull=True).exists()
 
 
 @on_postgresql
