@@ -60,7 +60,7 @@ def hint_again() -> None:
     """
     close_old_connections()
     try:
-        steps.forget_hints()
+        steps.forget_hints(older_than_seconds=settings.VIDEOPROC_DISPATCH_SECONDS)
     except DATABASE_AWAY as exc:
         logger.warning("hints stay until they are old", extra={"cause": str(exc)})
     close_old_connections()

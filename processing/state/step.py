@@ -356,9 +356,12 @@ def forget_hint(job_id: UUID | str, epoch: int, kind: str, index: int) -> None:
     _queued(job_id, epoch, kind, index).update(hinted_at=None)
 
 
-def forget_hints() -> None:
-    """Let everything that waits be hinted again: a worker or a broker came back, and earlier messages may be lost."""
-    Step.objects.filter(state=State.QUEUED, hinted_at__isnull=False).update(hinted_at=None)
+def forget_hints(*, older_than_seconds: float) -> None:
+    """Let what waits be hinted again: a worker or a broker came back, and earlier messages may be lost.
+
+    Fresher hints stay: of a thousand workers that come back together, each would have all others' hints published anew.
+    """
+    Step.objects.filter(state=State.QUEUED, hinted_at__lt=after(-older_than_seconds)).update(hinted_at=None)
 
 
 def set_paused(job: Job, paused: bool) -> None:

@@ -87,7 +87,7 @@ def without_hints_again() -> None:
     turns.due = due
     turns._looking.cache_clear()
     steps._hinting.cache_clear()
-    steps.forget_hints = lambda: None
+    steps.forget_hints = lambda **_: None
     dispatch.hint_again = nudge.nudge
 
 

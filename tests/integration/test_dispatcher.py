@@ -201,7 +201,7 @@ def test_the_server_ends_a_change_that_stands_still_and_who_wakes_does_it_again(
 def test_whoever_finds_its_broker_again_hints_although_the_database_was_away_before(database: str) -> None:
     job = rows.accepted()
     dispatch.hint_again()
-    list(steps.hint(1, {job.owner_id: 0}))
+    Step.objects.filter(job=job).update(hinted_at=after(-5))
     ended: list[bool] = []
 
     def end_connections() -> None:
@@ -219,3 +219,14 @@ def test_whoever_finds_its_broker_again_hints_although_the_database_was_away_bef
     assert ended == [True]
     dispatch.hint_again()
     assert Step.objects.get(job=job).hinted_at is None
+
+
+def test_workers_that_come_back_together_have_each_step_hinted_at_once(database: str) -> None:
+    job = rows.planned(rows.accepted(), segments=4)
+    segments = Step.objects.filter(job=job, kind=Kind.SEGMENT)
+    segments.update(hinted_at=after(-5))
+    hinted: list[int] = []
+    for _ in range(3):
+        dispatch.hint_again()
+        hinted += [step.index for step in steps.hint(10, {job.owner_id: 0})]
+    assert hinted == [0, 1, 2, 3]
