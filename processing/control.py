@@ -100,6 +100,7 @@ def retry(job_id: UUID | str, *, by: By = "owner") -> Job:
         fresh: dict[str, Any] = {"paused": False, "metadata_state": Job.MetadataState.QUEUED}
         jobs.reopen(job, "retried", to=State.QUEUED, data={"kept": 0, "by": by}, **fresh)
         steps.create(job, Kind.METADATA)
+    steps.keep_release(job)
     transaction.on_commit(nudge.nudge, robust=True)
     return job
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import F, Max, Q, QuerySet, Subquery
 from django.db.models.functions import Greatest, Now
 from django.db.models.sql import UpdateQuery
 
@@ -287,6 +287,16 @@ def carry_over(job: Job, *kinds: str) -> None:
     old.filter(state__in=(State.QUEUED, State.RUNNING)).update(
         state=State.CANCELLED, lease_until=None, hinted_at=None, ended_at=Now()
     )
+
+
+def keep_release(job: Job) -> None:
+    """Leave the waiting steps of the job's epoch to workers as new as who wrote what was carried over into it.
+
+    Whoever creates them may be older: web servers are updated last.
+    """
+    rows = Step.objects.filter(job=job, epoch=job.epoch)
+    newest = rows.aggregate(newest=Max("release"))["newest"]
+    rows.filter(state=State.QUEUED, release__lt=newest).update(release=newest)
 
 
 def requeue(job: Job, kind: str, index: int) -> None:

@@ -7,7 +7,7 @@ from itertools import cycle
 
 import pytest
 
-from processing import control, failures, pipeline, progress
+from processing import control, failures, pipeline, progress, release
 from processing.media.errors import UnsupportedCodec
 from processing.models import Job, Step
 from processing.state import step as steps
@@ -112,3 +112,13 @@ def test_a_retry_gets_to_the_end_and_keeps_what_is_done(done: int, ended: str) -
     assert len(after) == 3 + SEGMENTS
     with pytest.raises(JobClosed):
         control.retry(job.pk)
+
+
+def test_a_retry_by_an_older_web_server_is_for_workers_as_new_as_who_planned() -> None:
+    job = rows.planned(rows.accepted(), segments=2)
+    Step.objects.filter(job=job).update(release=release.NUMBER + 1)
+    control.cancel(job.pk)
+    control.retry(job.pk)
+    waiting = Step.objects.filter(job=job, epoch=2, state=Step.State.QUEUED)
+    assert list(waiting.values_list("release", flat=True)) == [release.NUMBER + 1] * 2
+    assert steps.claim(job.pk, 2, Kind.SEGMENT, 0, worker="old") is None
