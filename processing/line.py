@@ -30,7 +30,7 @@ LATELY_SECONDS = 24 * 3600.0
 LATELY_JOBS = 50
 """So many of the jobs that were ready last, and within a day, tell the pace."""
 BUSY_JOBS = 8
-"""So many that were ready while another waited tell what all slots do together."""
+"""So many that were ready while one of them waited tell what all slots do together."""
 PACE_LOOKS = 15
 """The pace is kept for so many looks at the line."""
 QUICK_SECONDS = 0.04
@@ -67,6 +67,8 @@ class Pace:
 class Taken:
     """What one job took: its source's size, and the slot seconds and number of its segments and of all else."""
 
+    accepted_at: datetime
+    began_at: datetime
     ended_at: datetime
     size_bytes: int
     segments: int
@@ -79,10 +81,8 @@ class Taken:
         return max(self.segment_seconds + self.serial_seconds, 0.001)
 
 
-def pace_of(taken: Sequence[Taken], *, waited_since: datetime | None) -> Pace | None:
-    """Return the pace that these jobs tell, of which another one waited for its first step all the time since a moment;
-    None of none.
-    """
+def pace_of(taken: Sequence[Taken]) -> Pace | None:
+    """Return the pace that these jobs tell; None of none."""
     if not taken:
         return None
     rate = sum(each.seconds for each in taken) / sum(each.size_bytes for each in taken)
@@ -92,7 +92,7 @@ def pace_of(taken: Sequence[Taken], *, waited_since: datetime | None) -> Pace | 
     return Pace(
         jobs=len(taken),
         seconds_a_byte=rate,
-        busy_seconds_a_byte=busy_rate([each for each in taken if waited_since and each.ended_at > waited_since]),
+        busy_seconds_a_byte=busy_rate(taken),
         # As if one more had been off by e: of one job alone nothing is known about the next.
         spread=math.sqrt((1 + sum((log - mean) ** 2 for log in logs)) / len(logs)),
         segment_seconds=sum(each.segment_seconds for each in taken) / segments if segments else 0.0,
@@ -101,10 +101,12 @@ def pace_of(taken: Sequence[Taken], *, waited_since: datetime | None) -> Pace | 
 
 
 def busy_rate(taken: Sequence[Taken]) -> float:
-    """Return how many seconds passed for each byte from the first of these jobs' ends to the last; 0 of few."""
-    if len(taken) < BUSY_JOBS:
+    """Return how many seconds passed for each byte while that one waited which saw most of the others end; 0 of few."""
+    ended = sorted(taken, key=attrgetter("ended_at"))
+    meanwhile = ([each for each in ended if one.accepted_at < each.ended_at <= one.began_at] for one in taken)
+    first, *others = max(meanwhile, key=len) or ended[:1]
+    if len(others) < BUSY_JOBS:
         return 0.0
-    first, *others = sorted(taken, key=attrgetter("ended_at"))
     return (others[-1].ended_at - first.ended_at).total_seconds() / sum(each.size_bytes for each in others)
 
 
@@ -221,15 +223,15 @@ def _read_line() -> Line:
 
 
 def _read_pace() -> Pace | None:
-    waiting = Job.objects.filter(ended_at__isnull=True, paused=False, state=Job.State.QUEUED)
     ready = Job.objects.filter(state=Job.State.READY, ended_at__gte=after(-LATELY_SECONDS), source_size_bytes__gt=0)
     lately = ready.exclude(preset=METADATA_ONLY).order_by("-ended_at").values("pk")[:LATELY_JOBS]
     time_taken = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=DurationField())
     segment = Q(kind=Step.Kind.SEGMENT)
     rows = (
         Step.objects.filter(job__in=lately, epoch=F("job__epoch"), state=Step.State.DONE)
-        .values("job_id", size=F("job__source_size_bytes"), ended=F("job__ended_at"))
+        .values("job_id", size=F("job__source_size_bytes"), accepted=F("job__created_at"), job_ended=F("job__ended_at"))
         .annotate(
+            began=Min("started_at"),
             segments=Count("id", filter=segment),
             parallel=Sum(time_taken, filter=segment),
             serial=Sum(time_taken, filter=~segment),
@@ -239,15 +241,16 @@ def _read_pace() -> Pace | None:
     return pace_of(
         [
             Taken(
-                ended_at=row["ended"],
+                accepted_at=row["accepted"],
+                began_at=row["began"],
+                ended_at=row["job_ended"],
                 size_bytes=row["size"],
                 segments=row["segments"],
                 segment_seconds=row["parallel"].total_seconds() if row["parallel"] else 0.0,
                 serial_seconds=row["serial"].total_seconds() if row["serial"] else 0.0,
             )
             for row in rows
-        ],
-        waited_since=waiting.aggregate(since=Min("created_at"))["since"],
+        ]
     )
 
 

@@ -92,7 +92,7 @@ def test_the_line_is_read_once_for_all_who_ask_and_by_its_index(
         first = captured.captured_queries
         for job in jobs:
             progress.measure([job])
-        assert (len(first), len(captured)) == (5, 5 + 2 * len(jobs))
+        assert (len(first), len(captured)) == (4, 4 + 2 * len(jobs))
     explain = "EXPLAIN" if database == "postgresql" else "EXPLAIN QUERY PLAN"
     scan = re.compile(r"Seq Scan on processing_job|SCAN (processing_job|U\d)(?! USING INDEX job_)")
     with connection.cursor() as cursor:

@@ -76,10 +76,12 @@ def test_a_short_job_overtakes_a_long_one_of_its_owner() -> None:
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-def taken(*seconds: float, every: float = 60.0) -> list[Taken]:
-    """Return jobs of these slot seconds that ended one after the other."""
+def taken(*seconds: float, every: float = 60.0, waited: float = 0.0) -> list[Taken]:
+    """Return jobs of these slot seconds that ended one after the other, each `waited` for so long before."""
     return [
         Taken(
+            accepted_at=NOON + timedelta(seconds=every * number - each - waited),
+            began_at=NOON + timedelta(seconds=every * number - each),
             ended_at=NOON + timedelta(seconds=every * number),
             size_bytes=1000,
             segments=4,
@@ -92,27 +94,26 @@ def taken(*seconds: float, every: float = 60.0) -> list[Taken]:
 
 def test_a_guess_is_wide_where_little_is_known_or_what_is_known_differs() -> None:
     def factor(*seconds: float) -> float:
-        pace = pace_of(taken(*seconds), waited_since=None)
+        pace = pace_of(taken(*seconds))
         assert pace is not None
         low, high = line(job(1, 1)).seconds_left(job(1, 1), pace, 1)
         return (high - 1) / low
 
-    assert pace_of([], waited_since=None) is None
+    assert pace_of([]) is None
     assert 1.4 < factor(*[10.0] * 20) < 2.2, "machines do not keep their pace"
     assert factor(*[2.0, 20.0] * 10) > 10.0
     assert factor(10.0) > 10.0
 
 
-def test_where_others_waited_all_the_time_what_passed_between_ends_tells_the_pace() -> None:
-    lately = taken(*[10.0] * 20, every=8.0)  # two slots, which spend six of sixteen seconds between steps
-
-    def rate(waited_since: datetime | None) -> float:
-        pace = pace_of(lately, waited_since=waited_since)
+def test_where_jobs_waited_what_passed_between_ends_meanwhile_tells_the_pace() -> None:
+    def rate(waited: float) -> float:
+        # Two slots, which spend six of sixteen seconds between steps.
+        pace = pace_of(taken(*[10.0] * 20, every=8.0, waited=waited))
         assert pace is not None
         low, high = line(job(1, 1)).seconds_left(job(1, 1), pace, 2)
         return math.sqrt(low * (high - pace.serial_seconds - 1)) / 1000
 
-    assert rate(None) == pytest.approx(10 / 2 / 1000, rel=0.1)
-    assert rate(NOON - timedelta(hours=1)) == pytest.approx(8 / 1000, rel=0.1)
-    assert rate(lately[-BUSY_JOBS].ended_at - timedelta(seconds=1)) == pytest.approx(8 / 1000, rel=0.1)
-    assert rate(lately[-BUSY_JOBS].ended_at) == pytest.approx(10 / 2 / 1000, rel=0.1), "too few since"
+    assert rate(0.0) == pytest.approx(10 / 2 / 1000, rel=0.1)
+    assert rate(8.0 * (BUSY_JOBS + 1)) == pytest.approx(8 / 1000, rel=0.1)
+    assert rate(3600.0) == pytest.approx(8 / 1000, rel=0.1)
+    assert rate(8.0 * BUSY_JOBS - 1) == pytest.approx(10 / 2 / 1000, rel=0.1), "too few meanwhile"
