@@ -27,7 +27,7 @@ from processing.media.errors import Damaged
 from processing.storage.calls import Pace, answer_of
 from processing.storage.interface import Opened, StorageUnreachable, Store
 from processing.storage.scratch import Scratch
-from processing.storage.sending import PIECE_BYTES, Sender
+from processing.storage.sending import PIECE_BYTES, PIECE_SECONDS, Sender
 from processing.threads import Threads
 
 FETCHES = 3
@@ -35,8 +35,6 @@ FETCHES = 3
 DELETIONS_AT_ONCE = 16
 ANSWER_SECONDS = 10.0
 """For what is answered in a moment or not at all: whether there is an object, and how large it is."""
-PIECE_SECONDS = 30.0
-"""A fetch of which less than a piece comes in this time goes no more."""
 DELETE_SECONDS = 600.0
 LEAVE_SECONDS = 0.3
 """So long what is to be removed is waited for by somebody who is to stop."""

@@ -29,7 +29,8 @@ SENDERS = 4
 """Requests at once of all the uploads of this process."""
 PIECE_BYTES = 64 * 1024
 PIECE_SECONDS = 30.0
-"""A file of which less than a piece goes out in this time goes no more; a client waits 20 for an answer."""
+"""A file of which less than a piece goes out, or comes in, in this time goes no more. The S3 client waits 20 s for an
+answer to what it sent (backend.py), and then tries again."""
 STOP_SECONDS = 0.02
 
 
